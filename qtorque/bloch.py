@@ -1,0 +1,529 @@
+"""From Kwant builders to the Bloch blocks of a chain of layers.
+
+`layered` reads sites, hoppings and symmetry of a region that is periodic in the plane and of its two leads, sorts the sites
+into layers along the transport direction, and keeps every block as a finite Fourier sum
+
+    H_l(k) = sum_R H_l(R) exp(i k.R),    V_l(k) = sum_R V_l(R) exp(i k.R),
+
+which is then evaluated for many k at once. V_l is the hopping block from layer l + 1 to layer l. Monolayers are grouped into
+principal layers wherever a hopping reaches further than the next one.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import kwant
+import numpy as np
+import tinyarray
+
+from qtorque.errors import InputError
+from qtorque.spin import pauli_components
+from qtorque.stack import Stack, wrap
+
+SAME_HEIGHT = 1e-6
+"""Sites closer than this (in units of the lead's period along the transport direction) lie in one monolayer."""
+SAME_PERIOD = 1e-8
+"""Relative tolerance on the equality of the in-plane vectors of region and leads."""
+HERMITICITY_TOLERANCE = 1e-12
+"""Relative to the largest matrix element."""
+SPIN_TOLERANCE = 1e-13
+"""Spin-dependent parts below this share of a block are rounding errors; smaller splittings than that do not exist."""
+PARALLEL_TOLERANCE = 1e-12
+"""Sine of the angle below which two spin axes are one: the error made is second order, far below rounding."""
+PROBE_ANGLE = 1.0
+"""rad; a general position, at which no two magnets that can turn against each other are parallel."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fourier:
+    """sum_R matrices[R] exp(i k.R): vectors (nR, 2) integers, matrices (nR, rows, columns)."""
+
+    vectors: np.ndarray
+    matrices: np.ndarray
+
+    def at(self, k: np.ndarray) -> np.ndarray:
+        """The blocks at phases k, shape (nk, 2): (nk, rows, columns), or (1, rows, columns) if independent of k."""
+        if len(self.vectors) == 1 and not self.vectors.any():
+            return self.matrices
+        phases = np.exp(1j * (k @ self.vectors.T))
+        return np.tensordot(phases, self.matrices, axes=(1, 0))
+
+    @property
+    def adjoint(self) -> "Fourier":
+        """The Hermitian conjugate."""
+        return Fourier(-self.vectors, self.matrices.conj().swapaxes(1, 2))
+
+    @cached_property
+    def norm(self) -> float:
+        """A bound on the spectral norm at any k."""
+        return float(sum(np.linalg.norm(m, 2) for m in self.matrices))
+
+    @cached_property
+    def spin_part(self) -> "SpinPart":
+        """How the block depends on spin."""
+        components = pauli_components(self.matrices)
+        vector = components[1:].reshape(3, -1)
+        scale = float(np.abs(self.matrices).max(initial=0.0))
+        if np.abs(vector).max(initial=0.0) <= SPIN_TOLERANCE * scale:
+            return SpinPart(None, True)
+        left, singular, _ = np.linalg.svd(vector, full_matrices=False)
+        axis = left[:, 0] * np.exp(-1j * np.angle(left[np.argmax(np.abs(left[:, 0])), 0]))
+        limit = SPIN_TOLERANCE * scale * np.sqrt(vector.shape[1]) * 10
+        if singular[1] > limit or np.abs(axis.imag).max() * singular[0] > limit:
+            return SpinPart(None, False)
+        axis = axis.real / np.linalg.norm(axis.real)
+        home = ~self.vectors.any(axis=1)
+        rows, columns = self.matrices.shape[1:]
+        majority = 0.0
+        if rows == columns and home.any():
+            majority = -float(np.einsum("a,aii->", axis, components[1:, home][:, 0]).real)
+        if abs(majority) <= SPIN_TOLERANCE * scale:
+            majority = axis[np.argmax(np.abs(axis) > PARALLEL_TOLERANCE)]
+        return SpinPart(tuple((np.sign(majority) * axis).tolist()), True)
+
+    def split(self, axis: np.ndarray) -> "tuple[Fourier, Fourier]":
+        """The blocks of spin up and down along `axis`; the spin-flip part, a rounding error, is dropped."""
+        scalar, *vector = pauli_components(self.matrices)
+        along = np.einsum("a,aRij->Rij", axis, np.array(vector))
+        return Fourier(self.vectors, scalar + along), Fourier(self.vectors, scalar - along)
+
+
+@dataclass(frozen=True)
+class SpinPart:
+    """`axis`: the majority direction of a block, None where there is none. `collinear`: False if it has no single axis."""
+
+    axis: tuple[float, float, float] | None
+    collinear: bool
+
+    @property
+    def independent(self) -> bool:
+        return self.collinear and self.axis is None
+
+    def diagonal_along(self, axis: tuple[float, float, float] | None) -> bool:
+        """Whether the block conserves the spin along `axis`."""
+        if not self.collinear or self.axis is None or axis is None:
+            return self.collinear
+        return bool(np.linalg.norm(np.cross(self.axis, axis)) < PARALLEL_TOLERANCE)
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """The blocks of one stack at given parameters, from lead to lead.
+
+    Element 0 is the cell of the left lead next to the region, elements 1 ... N are the (principal) layers, element N + 1 is
+    the cell of the right lead next to the region.
+
+    Parameters
+    ----------
+    onsite
+        H of every element.
+    bond
+        bond[b] is the hopping block from element b + 1 to element b.
+    left_outward, right_outward
+        Hopping block from the lead's next cell outwards to its cell next to the region.
+    """
+
+    onsite: tuple[Fourier, ...]
+    bond: tuple[Fourier, ...]
+    left_outward: Fourier
+    right_outward: Fourier
+
+    @cached_property
+    def lowest_energy(self) -> float:
+        """A lower bound on the spectrum, eV: Gershgorin's theorem for blocks."""
+        reach = [self.left_outward.norm, *(b.norm for b in self.bond), self.right_outward.norm]
+        return min(-h.norm - reach[e] - reach[e + 1] for e, h in enumerate(self.onsite))
+
+
+@dataclass(frozen=True, eq=False)
+class _Term:
+    """One matrix element of the builders: value(*sites, parameters) adds to a block.
+
+    `row` and `column` are (element of the chain, first index in its block), `vector` is the in-plane R.
+    """
+
+    value: object
+    sites: tuple
+    names: tuple[str, ...]
+    row: tuple[int, int]
+    column: tuple[int, int]
+    vector: tuple[int, int]
+
+    def evaluate(self, params: Mapping) -> np.ndarray:
+        """The matrix at these parameters."""
+        if not callable(self.value):
+            return np.atleast_2d(np.asarray(self.value, dtype=complex))
+        missing = [name for name in self.names if name not in params]
+        if missing:
+            raise InputError(f"params lacks {', '.join(missing)}, asked for by a value function; give params=")
+        return np.atleast_2d(np.asarray(self.value(*self.sites, *(params[n] for n in self.names)), dtype=complex))
+
+
+@dataclass(frozen=True, eq=False)
+class LayeredSystem:
+    """A stack of layers between two leads, ready to be evaluated at many k.
+
+    Made by `layered`; stands wherever a `Stack` does.
+
+    Attributes
+    ----------
+    builders
+        (region, left lead, right lead), the Kwant builders it was read from.
+    params
+        Function (angle, voltage) -> dict of Kwant parameters.
+    layer_names
+        Label of every layer of the region.
+    area
+        In-plane cell, nm^2.
+    has_barrier
+        False if the bias drops nowhere, None if that is not known.
+    fixed_index, free_index
+        Which of `magnets` are the fixed and the free one.
+    dimensions
+        Orbitals times two of every element of the chain.
+    terms
+        The matrix elements of the builders, sorted into blocks.
+    probe
+        Parameters at which touching magnets point in different directions.
+    """
+
+    builders: tuple[kwant.Builder, kwant.Builder, kwant.Builder]
+    params: Callable[[float | None, float], Mapping]
+    layer_names: tuple[str, ...]
+    area: float
+    has_barrier: bool | None
+    fixed_index: int
+    free_index: int
+    dimensions: tuple[int, ...]
+    terms: tuple[_Term, ...]
+    probe: Mapping
+
+    @property
+    def layers(self) -> int:
+        """Number of layers of the region."""
+        return len(self.dimensions) - 2
+
+    def chain(self, angle: float | None = None, voltage: float = 0.0) -> Chain:
+        """The blocks with the free magnet at `angle` (rad; None: as declared) and the bias `voltage` (V)."""
+        return self._evaluate(self.params(angle, voltage))
+
+    def wrapped(self) -> kwant.system.FiniteSystem:
+        """The finalised Kwant system with in-plane phases as parameters k_x, k_y."""
+        return wrap(*self.builders)
+
+    @cached_property
+    def magnets(self) -> tuple[range, ...]:
+        """The elements of every magnet, from left to right: maximal runs of magnetic elements with one direction."""
+        runs: list[range] = []
+        previous = None
+        for e, block in enumerate(self._evaluate(self.probe).onsite):
+            axis = block.spin_part.axis
+            if not block.spin_part.collinear:
+                axis = previous
+            if axis is not None and previous is not None and np.dot(axis, previous) > 1 - PARALLEL_TOLERANCE:
+                runs[-1] = range(runs[-1].start, e + 1)
+            elif axis is not None:
+                runs.append(range(e, e + 1))
+            previous = axis
+        return tuple(runs)
+
+    @property
+    def fixed(self) -> range:
+        """Elements of the fixed magnet."""
+        return self._magnet(self.fixed_index)
+
+    @property
+    def free(self) -> range:
+        """Elements of the free magnet."""
+        return self._magnet(self.free_index)
+
+    def _magnet(self, index: int) -> range:
+        if len(self.magnets) < 2:
+            raise InputError(
+                f"the stack has {len(self.magnets)} magnet(s); a torque between magnets needs two, "
+                "parted by a non-magnetic layer or by magnet= names"
+            )
+        return self.magnets[index]
+
+    def _evaluate(self, params: Mapping) -> Chain:
+        blocks: dict[tuple[int, int], dict[tuple[int, int], np.ndarray]] = {}
+        for term in self.terms:
+            value = term.evaluate(params)
+            if not np.all(np.isfinite(value)):
+                raise InputError(f"a value in {self._place(term.row[0])} is not finite; check the builder and params")
+            (e, i), (f, j) = term.row, term.column
+            rows, columns = value.shape
+            block = blocks.setdefault((e, f), {})
+            size = (self._size(e), self._size(f))
+            target = block.setdefault(term.vector, np.zeros(size, dtype=complex))
+            target[i : i + rows, j : j + columns] += value
+        count = len(self.dimensions)
+
+        def fourier(e: int, f: int) -> Fourier:
+            parts = blocks.get((e, f)) or {(0, 0): np.zeros((self._size(e), self._size(f)), dtype=complex)}
+            return Fourier(np.array(list(parts)), np.array(list(parts.values())))
+
+        chain = Chain(
+            tuple(fourier(e, e) for e in range(count)),
+            (*(fourier(b, b + 1) for b in range(count - 2)), fourier(count - 1, count - 2).adjoint),
+            fourier(0, -1),
+            fourier(count - 1, count),
+        )
+        for e, block in enumerate(chain.onsite):
+            _check_hermitian(block, self._place(e))
+        return chain
+
+    def _size(self, element: int) -> int:
+        return self.dimensions[min(max(element, 0), len(self.dimensions) - 1)]
+
+    def _place(self, element: int) -> str:
+        if element == 0:
+            return "the left lead"
+        return "the right lead" if element > self.layers else f"layer {self.layer_names[element - 1]}"
+
+
+def layered(
+    region: kwant.Builder,
+    left: kwant.Builder,
+    right: kwant.Builder,
+    params: Callable[[float | None, float], Mapping] | None = None,
+    *,
+    fixed: int = 0,
+    free: int = -1,
+    layer_names: tuple[str, ...] | None = None,
+) -> LayeredSystem:
+    """Read the layers of a stack written in plain Kwant.
+
+    Parameters
+    ----------
+    region
+        Scattering region with `TranslationalSymmetry(a1, a2)`; lengths in nm, energies in eV, spin as the last tensor
+        factor on each site.
+    left, right
+        Leads with a third vector besides a1, a2, at the lower and the upper end of the region along +z. The region must end
+        in full cells of the leads, as for `kwant.Builder.attach_lead`.
+    params
+        Function (angle, voltage) -> dict of the parameters of the value functions; called with angle None for the
+        system as it stands.
+    fixed, free
+        Numbers of the fixed and the free magnet, counted from the left (negative: from the right).
+    layer_names
+        Labels of the monolayers of the region.
+
+    Raises
+    ------
+    InputError
+        For a missing or unlike in-plane symmetry, a region that does not end in a cell of the lead, an odd number of
+        orbitals on a site, values that are not finite or not Hermitian (region and leads), missing parameters.
+    """
+    plane = _in_plane_vectors(region)
+    normal = np.cross(*plane)
+    area = float(np.linalg.norm(normal))
+    up = normal / area * (1 if normal[2] >= 0 else -1)
+    monolayers = _monolayers(region, up)
+    names = layer_names or tuple(f"layer {i + 1}" for i in range(len(monolayers)))
+    if len(names) != len(monolayers):
+        raise InputError(f"layer_names has {len(names)} names for the {len(monolayers)} monolayers of the region")
+    below = _lead_cells(left, plane, -up, monolayers[0], "left")
+    above = _lead_cells(right, plane, up, monolayers[-1], "right")
+    sizes = _group_sizes(region, monolayers, (left, below[0]), (right, above[0]))
+    ends = np.cumsum(sizes)
+    groups = [[s for m in monolayers[end - size : end] for s in m] for size, end in zip(sizes, ends, strict=True)]
+    labels = tuple(" + ".join(names[end - size : end]) for size, end in zip(sizes, ends, strict=True))
+    cells = {-1: below[1], 0: below[0], len(groups) + 1: above[0], len(groups) + 2: above[1]}
+    cells |= {e + 1: group for e, group in enumerate(groups)}
+    places, dimensions = _places(region, cells)
+    terms = _terms(region, left, right, cells, places)
+    get = params or (lambda angle, voltage: {})
+    system = LayeredSystem(
+        builders=(region, left, right),
+        params=get,
+        layer_names=labels,
+        area=area,
+        has_barrier=None,
+        fixed_index=fixed,
+        free_index=free,
+        dimensions=tuple(dimensions[e] for e in range(len(groups) + 2)),
+        terms=terms,
+        probe=get(PROBE_ANGLE, 0.0),
+    )
+    system.chain()
+    return system
+
+
+def as_layered(system) -> LayeredSystem:
+    """A `Stack` or what `layered` made, as a `LayeredSystem`."""
+    if isinstance(system, LayeredSystem):
+        return system
+    if not isinstance(system, Stack):
+        raise InputError(f"{type(system).__name__} is no stack; give a qt.Stack or the result of qt.layered(...)")
+    made = layered(*system.builders(), params=system.params, layer_names=tuple(m.label for m in system.monolayers))
+    names = list(system.magnets)
+    roles = [names.index(n) if n in names else i for n, i in ((system.fixed_magnet, 0), (system.free_magnet, -1))]
+    # Every magnet in a direction of its own, so that touching magnets are told apart.
+    directions = {f"m_{n}": (np.sin(i + 0.5), 0.0, np.cos(i + 0.5)) for i, n in enumerate(names)}
+    return replace(
+        made,
+        has_barrier=system.has_barrier,
+        fixed_index=roles[0],
+        free_index=roles[1],
+        probe={**system.params(), **directions},
+    )
+
+
+def _in_plane_vectors(region: kwant.Builder) -> np.ndarray:
+    """The two in-plane vectors of the region as rows of three components."""
+    periods = _periods(region)
+    if periods.shape != (2, 3):
+        raise InputError(
+            f"the region has periods {periods.tolist()}; give it kwant.TranslationalSymmetry(a1, a2) with two vectors "
+            "of three components, transport along z"
+        )
+    return periods
+
+
+def _periods(builder: kwant.Builder) -> np.ndarray:
+    return np.array([list(p) for p in getattr(builder.symmetry, "periods", ())], dtype=float)
+
+
+def _monolayers(region: kwant.Builder, up: np.ndarray) -> list[list]:
+    """The sites of the region, sorted by height and gathered where the height is the same."""
+    sites = sorted(region.sites(), key=lambda s: (round(_height(s, up) / SAME_HEIGHT), s))
+    if not sites:
+        raise InputError("the region has no sites; add at least one layer")
+    layers = [[sites[0]]]
+    for site in sites[1:]:
+        if _height(site, up) - _height(layers[-1][0], up) > SAME_HEIGHT:
+            layers.append([])
+        layers[-1].append(site)
+    return layers
+
+
+def _lead_cells(lead: kwant.Builder, plane: np.ndarray, outward: np.ndarray, edge: list, name: str) -> tuple[list, list]:
+    """The sites of a lead in the cell next to the region, and in the cell beyond it, in the same order.
+
+    The cell holds as many periods as the longest hopping reaches, so that only neighbouring cells are coupled.
+    """
+    periods = _periods(lead)
+    scale = np.linalg.norm(plane, axis=1).max()
+    whole = periods.shape == (3, 3)
+    planar = [i for i, p in enumerate(periods) if whole and np.linalg.norm(plane - p, axis=1).min() < SAME_PERIOD * scale]
+    if len(planar) != 2:
+        raise InputError(
+            f"the {name} lead has the periods {periods.tolist()}; it needs three, two of them the region's "
+            f"in-plane vectors {plane.tolist()}"
+        )
+    position = ({0, 1, 2} - set(planar)).pop()
+    rise = float(periods[position] @ outward)
+    if abs(rise) < SAME_HEIGHT * scale:
+        raise InputError(f"the third period of the {name} lead lies in the plane of the layers; it must leave it")
+
+    def move(site, steps: int):
+        vector = [0, 0, 0]
+        vector[position] = steps * int(np.sign(rise))
+        return lead.symmetry.act(tinyarray.array(vector), site)
+
+    period, start = abs(rise), max(_height(s, outward) for s in edge)
+    longest = max((abs(_height(a, outward) - _height(b, outward)) for a, b in lead.hoppings()), default=0.0)
+    count = max(1, int(np.ceil((longest - SAME_HEIGHT) / period)))
+    cell = []
+    for site in lead.sites():
+        first = int(np.floor((start + SAME_HEIGHT - _height(site, outward)) / period)) + 1
+        cell += [move(site, first + i) for i in range(count)]
+    cell.sort(key=lambda s: (round(_height(s, outward) / SAME_HEIGHT), s))
+    return cell, [move(site, count) for site in cell]
+
+
+def _group_sizes(region: kwant.Builder, monolayers: list[list], *leads: tuple[kwant.Builder, list]) -> list[int]:
+    """How many monolayers each principal layer takes, so that hoppings reach the next one at most."""
+    home = _home(region)
+    number = {home(site)[0]: m for m, layer in enumerate(monolayers) for site in layer}
+    reach = max([1, *(abs(number[home(a)[0]] - number[home(b)[0]]) for a, b in region.hoppings())])
+    for lead, cell in leads:
+        hit = {number.get(home(b)[0]) for a in cell for b in lead.neighbors(a)} - {None}
+        if hit:
+            depth = max(hit) + 1 if lead is leads[0][0] else len(monolayers) - min(hit)
+            reach = max(reach, depth)
+    groups = max(1, len(monolayers) // reach)
+    return [reach] * (groups - 1) + [len(monolayers) - reach * (groups - 1)]
+
+
+def _places(region: kwant.Builder, cells: Mapping[int, list]) -> tuple[dict, dict[int, int]]:
+    """Where each site (by its representative in the plane) stands: (element, first index); and each element's size."""
+    home = _home(region)
+    places, dimensions = {}, {}
+    for element, cell in cells.items():
+        size = 0
+        for site in cell:
+            if site.family.norbs is None or site.family.norbs % 2:
+                raise InputError(
+                    f"the site family {site.family.name or site.family!r} has norbs={site.family.norbs}; give an even "
+                    "number, with spin as the last tensor factor"
+                )
+            places[home(site)[0]] = (element, size)
+            size += site.family.norbs
+        dimensions[element] = size
+    return places, dimensions
+
+
+def _terms(region, left, right, cells: Mapping[int, list], places: Mapping) -> tuple[_Term, ...]:
+    """The matrix elements in the rows of every element, towards itself and the next element (leads: outwards too).
+
+    Hoppings between a lead and the region are the lead's, as in `kwant.Builder.attach_lead`.
+    """
+    home = _home(region)
+    last = max(cells) - 1
+    builders = {0: (left, (0, -1, 1), "left"), last: (right, (last, last + 1, last - 1), "right")}
+    terms = []
+    for element in range(last + 1):
+        builder, kept, name = builders.get(element, (region, (element, element + 1), ""))
+        for a in cells[element]:
+            row, shift = home(a)
+            fundamental = builder.symmetry.to_fd(a)
+            onsite = builder[a]
+            terms.append(_Term(onsite, (fundamental,), _parameters(onsite, 1), places[row], places[row], (0, 0)))
+            for b in builder.neighbors(a):
+                column, other = home(b)
+                if column not in places:
+                    raise InputError(
+                        f"a hopping of the {name} lead reaches a site at {tuple(b.pos)} that the region lacks; end the "
+                        f"region in a full cell of that lead"
+                    )
+                if places[column][0] in kept:
+                    hopping = builder[a, b]
+                    vector = (other[0] - shift[0], other[1] - shift[1])
+                    sites = builder.symmetry.to_fd(a, b)
+                    terms.append(_Term(hopping, sites, _parameters(hopping, 2), places[row], places[column], vector))
+    return tuple(terms)
+
+
+def _home(region: kwant.Builder) -> Callable:
+    """site -> (its representative in the plane, the lattice vector that leads from there to the site)."""
+
+    def home(site):
+        vector = region.symmetry.which(site)
+        return region.symmetry.act(-vector, site), (int(vector[0]), int(vector[1]))
+
+    return home
+
+
+def _height(site, up: np.ndarray) -> float:
+    return float(np.asarray(site.pos) @ up)
+
+
+def _parameters(value, sites: int) -> tuple[str, ...]:
+    """Names of the Kwant parameters of a value function, after its sites."""
+    return tuple(inspect.signature(value).parameters)[sites:] if callable(value) else ()
+
+
+def _check_hermitian(block: Fourier, place: str) -> None:
+    """H(R) = H(-R)^dagger, or the block is refused."""
+    lookup = {tuple(v): m for v, m in zip(block.vectors.tolist(), block.matrices, strict=True)}
+    scale = max(1.0, float(np.abs(block.matrices).max(initial=0.0)))
+    for (x, y), matrix in lookup.items():
+        opposite = lookup.get((-x, -y), np.zeros_like(matrix))
+        difference = float(np.abs(matrix - opposite.conj().T).max())
+        if difference > HERMITICITY_TOLERANCE * scale:
+            raise InputError(f"H of {place} is not Hermitian (off by {difference:.3g} eV); mend its on-site values")

@@ -1,0 +1,225 @@
+"""What every driver shares: its options, the system it works on, and how it ends.
+
+A driver parses, calls, saves:
+
+    from qtorque import command_line
+
+    def run(options, comm):
+        output = f"{options.output}_torque.nc"
+        store.refuse_existing(output, options.force)
+        stack = command_line.load_system(options.system, options.set)
+        if options.dry_run:
+            return
+        torque = qt.spin_torque(stack, angle=options.angle, ..., comm=comm)
+        if comm is None or comm.rank == 0:
+            store.save_dataset(torque, output, force=options.force, provenance=...)
+
+    if __name__ == "__main__":
+        parser = command_line.parser(__doc__, system="systems/mtj.py", output="mtj")
+        parser.add_argument("--angle", type=command_line.grid, default="0:pi:9", help="rad, start:stop:count or a,b,c")
+        command_line.main(run, parser)
+
+Bad input ends a driver with exit code 2, one line on stderr and nothing written; any other exception on any rank ends
+all of them with exit code 1. Importing this module loads the standard library alone, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib.util
+import inspect
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from qtorque import parallel
+from qtorque.errors import InputError
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Intracomm
+
+BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+MULTIPLE_OF_PI = re.compile(r"(?P<sign>[+-]?)(?:(?P<factor>[\d.]+)\*?)?pi(?:/(?P<divisor>[\d.]*[1-9][\d.]*))?")
+NEGATIVE_VALUE = re.compile(r"-(\d|\.\d|pi)")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports errors like any other bad input, and takes a negative grid such as -0.5:0.5:11 for the value it is."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; {self.prog} --help lists the options")
+
+    def parse_known_args(self, args=None, namespace=None):
+        joined: list[str] = []
+        for argument in sys.argv[1:] if args is None else args:
+            # argparse takes "-0.5:0.5:11" for an unknown option, but not in "--voltage=-0.5:0.5:11".
+            if NEGATIVE_VALUE.match(argument) and joined and re.fullmatch(r"--[\w-]+", joined[-1]):
+                joined[-1] += f"={argument}"
+            else:
+                joined.append(argument)
+        return super().parse_known_args(joined, namespace)
+
+
+def parser(description: str, *, system: str | None = None, output: str) -> argparse.ArgumentParser:
+    """The options that all drivers share; a driver adds its own.
+
+    Parameters
+    ----------
+    description
+        The driver's docstring.
+    system
+        The default of the positional argument `system`; without one there is neither this argument nor --set.
+    output
+        The default of --output.
+    """
+    result = _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if system is not None:
+        result.add_argument("system", nargs="?", default=system, help=f"file with a function build(); default {system}")
+        result.add_argument(
+            "--set", action="append", default=[], metavar="NAME=VALUE", help="parameter of build(); may be repeated"
+        )
+    result.add_argument("-o", "--output", default=output, help=f"where to write, without suffix; default {output}")
+    result.add_argument("--force", action="store_true", help="replace existing output")
+    result.add_argument("--dry-run", action="store_true", help="check the input, report the work and stop")
+    result.add_argument("--quiet", action="store_true", help="no header and no progress")
+    return result
+
+
+def main(
+    run: Callable[[argparse.Namespace, Intracomm | None], None],
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """Parse, set the threads, print the header, call run(options, comm); errors end all ranks.
+
+    Parameters
+    ----------
+    run
+        Called on every rank; `comm` is None in a serial run.
+    arguments
+        In place of the command line.
+    """
+    with parallel.abort_on_error():
+        comm = parallel.world()
+    with parallel.abort_on_error(comm):
+        options = parser.parse_args(arguments)
+        parallel.limit_threads(comm)
+        header = parallel.header(comm)
+        if not options.quiet and (comm is None or comm.rank == 0):
+            print(header, flush=True)
+        run(options, comm)
+
+
+def load_system(path: str | os.PathLike, settings: Sequence[str] = ()) -> Any:
+    """What the function build() of the Python file `path` returns for settings such as "exchange=2.1"."""
+    return _build_function(os.fspath(path))(**system_settings(path, settings))
+
+
+def system_settings(path: str | os.PathLike, settings: Sequence[str] = ()) -> dict[str, Any]:
+    """Every parameter of build() with its value, given or default: what a file's provenance should hold.
+
+    A value is read as the type of the parameter's default: a number (of any kind in a tuple, whose elements are
+    separated by commas), true or false, or text. Without a default, or with None, a number if it looks like one.
+    """
+    path = os.fspath(path)
+    signature = inspect.signature(_build_function(path))
+    parameters = {n: p for n, p in signature.parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    values = {name: p.default for name, p in parameters.items() if p.default is not inspect.Parameter.empty}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise InputError(f"--set {setting!r} has no value; give name=value")
+        if name not in parameters:
+            known = ", ".join(parameters) or "none"
+            raise InputError(f"--set {setting!r}: build() in {path} has no parameter {name!r}; it has: {known}")
+        values[name] = _value(setting, text, parameters[name].default)
+    missing = [name for name in parameters if name not in values]
+    if missing:
+        raise InputError(f"build() in {path} needs {', '.join(missing)}; give --set {missing[0]}=VALUE")
+    return values
+
+
+@functools.cache
+def _build_function(path: str) -> Callable[..., Any]:
+    if not os.path.isfile(path):
+        raise InputError(f"system={path!r} is no file; give a Python file such as systems/mtj.py")
+    # Under a name of its own: a system called numpy.py must not stand for numpy.
+    name = "qtorque_system_" + os.path.splitext(os.path.basename(path))[0]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"system={path!r} is no Python file; give one that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    build = getattr(module, "build", None)
+    if not callable(build):
+        raise InputError(f"system={path!r} defines no function build(); add one that returns the system")
+    return build
+
+
+def _value(setting: str, text: str, default: Any) -> Any:
+    try:
+        match default:
+            case bool():
+                expected = "true or false"
+                return BOOLEANS[text.lower()]
+            case int():
+                expected = "an integer"
+                return int(text)
+            case float():
+                expected = "a number"
+                return number(text)
+            case tuple():
+                expected = "numbers separated by commas"
+                texts = [part.strip() for part in text.strip("() ,").split(",")]
+                return (
+                    tuple(texts) if any(isinstance(x, str) for x in default) else tuple(map(_integer_or_float, texts))
+                )
+            case str():
+                return text
+    except (KeyError, ValueError):
+        raise InputError(f"--set {setting!r}: give {expected} (the default is {default!r})") from None
+    try:
+        return _integer_or_float(text)
+    except ValueError:
+        return text
+
+
+def _integer_or_float(text: str) -> int | float:
+    return int(text) if re.fullmatch(r"[+-]?\d+", text) else number(text)
+
+
+def number(text: str) -> float:
+    """A finite number, or a multiple of pi such as pi, -pi/2, 0.25pi or 3*pi/4; ValueError for anything else."""
+    text = text.strip()
+    multiple = MULTIPLE_OF_PI.fullmatch(text)
+    if multiple:
+        sign = -1 if multiple["sign"] == "-" else 1
+        value = sign * float(multiple["factor"] or 1) * math.pi / float(multiple["divisor"] or 1)
+    else:
+        value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not finite")
+    return value
+
+
+def grid(text: str) -> list[float]:
+    """Values of an option such as --angle: "start:stop:count" with both ends, "a,b,c", or one number."""
+    try:
+        if ":" not in text:
+            return [number(part) for part in text.split(",")]
+        first, last, points = text.split(":")
+        start, stop, count = number(first), number(last), int(points)
+        if count < 2:
+            raise ValueError
+    except ValueError:
+        # argparse shows the text of this type of error alone.
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no grid; give start:stop:count with two points or more (0:pi:9) or a list (0,pi/2)"
+        ) from None
+    step = (stop - start) / (count - 1)
+    return [start + step * i for i in range(count - 1)] + [stop]

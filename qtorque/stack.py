@@ -1,0 +1,386 @@
+"""Stacks of layers between two leads, and the Kwant builders they stand for.
+
+`Stack.builders()` gives three genuine `kwant.Builder`s that can be plotted, extended and passed on: the region is periodic
+in the plane, each lead has a third vector along the transport direction. The region begins and ends with one layer of the
+lead's material, so that the hopping between lead and stack is the lead's own.
+"""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import kwant
+import numpy as np
+
+from qtorque.errors import InputError
+from qtorque.materials import Material
+from qtorque.spin import PAULI, direction_at, unit_vector
+
+MISMATCH_LIMIT = 0.06
+"""Largest relative difference between in-plane lattice constants; beyond it no coherent interface grows."""
+NET_TOLERANCE = 1e-3
+"""Relative tolerance on the shape of the in-plane net (ratio of sides, angle): the nets are the same or they are not."""
+SAME_DIRECTION = 1e-9
+"""Two magnetizations closer than this belong to one magnet."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """`n` monolayers of one material.
+
+    Parameters
+    ----------
+    material
+        What it is made of.
+    n
+        Number of monolayers.
+    magnetization
+        Unit vector along the majority spin; without effect in a non-magnetic material.
+    barrier
+        The bias drops across layers marked so.
+    name
+        For tables and plots.
+    magnet
+        A name that makes this layer part of the magnet so called, and splits it from differently named neighbours.
+    """
+
+    material: Material
+    n: int = 1
+    magnetization: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    barrier: bool = False
+    name: str = ""
+    magnet: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_piece(self)
+        if isinstance(self.n, bool) or not isinstance(self.n, (int, np.integer)) or self.n < 1:
+            raise InputError(f"layer {self.name or self.material.name}: n={self.n!r} monolayers; give a positive integer")
+
+
+@dataclass(frozen=True)
+class Lead:
+    """A semi-infinite lead of one material; parameters as those of `Layer`."""
+
+    material: Material
+    magnetization: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    name: str = ""
+    magnet: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_piece(self)
+
+
+@dataclass(frozen=True)
+class _Monolayer:
+    """One monolayer of the region: its piece, its label and the share of the bias it sits at."""
+
+    piece: Layer | Lead
+    label: str
+    shift: float
+    magnet: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """Layers between a left and a right lead.
+
+    Parameters
+    ----------
+    left, right
+        The leads.
+    layers
+        From left to right; may be empty (a bare interface).
+    fixed, free
+        Names of the magnets that serve as reference p and as free magnet m; the first and the last from the left unless
+        named. Magnets that are not named by `magnet=` are called F1, F2, ... from the left.
+
+    Raises
+    ------
+    InputError
+        For lattices that do not match, unlike numbers of orbitals, contradicting magnetizations, unknown names.
+
+    Notes
+    -----
+    Bias: left of the barriers the bands shift by +eV/2, right of them by -eV/2; barrier layer i of N sits at
+    eV/2 - eV i/(N + 1). Layers between two barriers, i barrier layers passed, sit half way between the barrier layers
+    around them, at eV/2 - eV (i + 1/2)/(N + 1), which keeps a mirror-symmetric junction symmetric. Without a barrier
+    nothing shifts.
+    """
+
+    left: Lead
+    layers: tuple[Layer, ...] = field(default=())
+    right: Lead
+    fixed: str | None = None
+    free: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(self.layers))
+        for piece, kind in ((self.left, Lead), (self.right, Lead), *((layer, Layer) for layer in self.layers)):
+            if not isinstance(piece, kind):
+                raise InputError(f"Stack: {piece!r} is not a qt.{kind.__name__}")
+        for piece in (*self.layers, self.right):
+            _check_match(self.left.material, piece.material)
+        magnets = self.magnets
+        for role in ("fixed", "free"):
+            name = getattr(self, role)
+            if name is not None and name not in magnets:
+                raise InputError(f"Stack: {role}={name!r} is no magnet of this stack; known: {', '.join(magnets) or 'none'}")
+
+    @property
+    def monolayers(self) -> tuple[_Monolayer, ...]:
+        """The monolayers of the region, contact layers of the leads included."""
+        pieces: list[tuple[Layer | Lead, str]] = [(self.left, self.left.name or "left lead")]
+        for position, layer in enumerate(self.layers):
+            name = layer.name or f"layer {position + 1}"
+            pieces += [(layer, name if layer.n == 1 else f"{name} {i + 1}") for i in range(layer.n)]
+        pieces.append((self.right, self.right.name or "right lead"))
+        shifts = _bias_shifts([isinstance(piece, Layer) and piece.barrier for piece, _ in pieces])
+        names = _magnet_names([piece for piece, _ in pieces])
+        return tuple(
+            _Monolayer(piece, label, shift, name)
+            for (piece, label), shift, name in zip(pieces, shifts, names, strict=True)
+        )
+
+    @property
+    def magnets(self) -> dict[str, np.ndarray]:
+        """Name -> magnetization of every magnet, from left to right."""
+        directions: dict[str, np.ndarray] = {}
+        for monolayer in self.monolayers:
+            if monolayer.magnet is not None:
+                m = unit_vector(monolayer.piece.magnetization)
+                known = directions.setdefault(monolayer.magnet, m)
+                if np.abs(known - m).max() > SAME_DIRECTION:
+                    raise InputError(
+                        f"magnetization={tuple(m.tolist())} of {monolayer.label} differs from that of its magnet "
+                        f"{monolayer.magnet} {tuple(known.tolist())}; split them with magnet=, or make them equal"
+                    )
+        return directions
+
+    @property
+    def fixed_magnet(self) -> str | None:
+        return self.fixed or next(iter(self.magnets), None)
+
+    @property
+    def free_magnet(self) -> str | None:
+        return self.free or next(reversed(self.magnets), None)
+
+    @property
+    def has_barrier(self) -> bool:
+        return any(layer.barrier for layer in self.layers)
+
+    @property
+    def area(self) -> float:
+        """In-plane cell of the left lead, nm^2."""
+        a1, a2, _ = self.left.material.lattice
+        return float(np.linalg.norm(np.cross(a1, a2)))
+
+    def params(self, angle: float | None = None, voltage: float = 0.0) -> dict:
+        """Kwant parameters: `voltage` in V and a direction `m_<name>` for every magnet.
+
+        With an `angle` (rad) the free magnet points along (sin, 0, cos) in the frame where the fixed one is z; without one
+        it keeps its declared magnetization.
+        """
+        directions = self.magnets
+        if angle is not None and self.fixed_magnet != self.free_magnet:
+            directions[self.free_magnet] = direction_at(angle, directions[self.fixed_magnet])
+        return {"voltage": voltage, **{f"m_{name}": m for name, m in directions.items()}}
+
+    def builders(self) -> tuple[kwant.Builder, kwant.Builder, kwant.Builder]:
+        """(region, left lead, right lead), with on-site functions of `voltage` and the `m_<name>` of `params`."""
+        a1, a2, a3 = self.left.material.lattice
+        lattice = kwant.lattice.general([a1, a2, a3], norbs=2 * self.left.material.orbitals)
+        region = kwant.Builder(kwant.TranslationalSymmetry(tuple(a1), tuple(a2)))
+        monolayers = self.monolayers
+        for height, monolayer in enumerate(monolayers):
+            region[lattice(0, 0, height)] = _onsite(monolayer)
+        for height, below in enumerate(monolayers):
+            for (n1, n2, n3), _ in below.piece.material.hoppings:
+                if n3 == 0:
+                    matrix = _hopping(below.piece.material, below.piece.material, (n1, n2, 0))
+                    region[lattice(0, 0, height), lattice(n1, n2, height)] = matrix
+        for height, below in enumerate(monolayers):
+            for other in range(height + 1, len(monolayers)):
+                above = monolayers[other].piece.material
+                vectors = {_upward(v) for m in (below.piece.material, above) for v, _ in m.hoppings if v[2]}
+                for n1, n2, n3 in sorted(vectors):
+                    if n3 == other - height:
+                        matrix = _hopping(below.piece.material, above, (n1, n2, n3))
+                        region[lattice(0, 0, height), lattice(n1, n2, other)] = matrix
+        leads = []
+        for monolayer, sign in ((monolayers[0], -1), (monolayers[-1], 1)):
+            lead = kwant.Builder(kwant.TranslationalSymmetry(tuple(a1), tuple(a2), tuple(sign * a3)))
+            lead[lattice(0, 0, 0)] = _onsite(monolayer)
+            material = monolayer.piece.material
+            for vector, _ in material.hoppings:
+                lead[lattice(0, 0, 0), lattice(*vector)] = _hopping(material, material, vector)
+            leads.append(lead)
+        return region, leads[0], leads[1]
+
+    def wrapped(self, k: tuple[float, float] | None = None) -> kwant.system.FiniteSystem:
+        """A finalised Kwant system at in-plane phases `k` = (k.a1, k.a2); without `k` these stay parameters k_x, k_y."""
+        return wrap(*self.builders(), k=k)
+
+
+def wrap(
+    region: kwant.Builder, left: kwant.Builder, right: kwant.Builder, *, k: tuple[float, float] | None = None
+) -> kwant.system.FiniteSystem:
+    """Finalise region and leads with `kwant.wraparound`: in-plane momenta as parameters k_x, k_y, or bound to `k`.
+
+    The in-plane vectors of a lead may stand at any place among its three; the momenta keep the region's names.
+    """
+    whole = kwant.wraparound.wraparound(region)
+    planar = [np.asarray(p) for p in region.symmetry.periods]
+    for lead in (left, right):
+        periods = [np.asarray(p) for p in lead.symmetry.periods]
+        names = ["z"] * 3
+        for name, vector in zip("xy", planar, strict=True):
+            names[next(i for i, p in enumerate(periods) if np.allclose(p, vector))] = name
+        whole.attach_lead(kwant.wraparound.wraparound(lead, keep=names.index("z"), coordinate_names="".join(names)))
+    if k is None:
+        return whole.finalized()
+    momenta = dict(zip(("k_x", "k_y"), (float(x) for x in k), strict=True))
+    bound = _bind(whole, momenta)
+    for lead in whole.leads:
+        bound.leads.append(kwant.builder.BuilderLead(_bind(lead.builder, momenta), lead.interface, lead.padding))
+    return bound.finalized()
+
+
+def _bind(builder: kwant.Builder, momenta: Mapping[str, float]) -> kwant.Builder:
+    """A copy of a wrapped builder whose value functions no longer ask for the momenta."""
+
+    def bind(value):
+        if not callable(value):
+            return value
+        names = list(inspect.signature(value).parameters)
+        kept = [name for name in names if name not in momenta]
+
+        def bound(*arguments):
+            given = dict(zip(kept, arguments, strict=True))
+            return value(*(momenta[name] if name in momenta else given[name] for name in names))
+
+        _declare(bound, kept)
+        return bound
+
+    copy = kwant.Builder(builder.symmetry)
+    for site, value in builder.site_value_pairs():
+        copy[site] = bind(value)
+    for hopping, value in builder.hopping_value_pairs():
+        copy[hopping] = bind(value)
+    return copy
+
+
+def _declare(function, names) -> None:
+    """Give a function the positional parameters that Kwant will look up by name."""
+    kind = inspect.Parameter.POSITIONAL_ONLY
+    function.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in names])
+
+
+def _onsite(monolayer: _Monolayer):
+    """The on-site function of a monolayer: onsite + shift V - (1/2) D m.sigma, spin as the last tensor factor."""
+    material, shift = monolayer.piece.material, monolayer.shift
+    energy = np.kron(material.onsite, PAULI[0])
+    unit = np.eye(len(energy))
+    splitting = [np.kron(-0.5 * material.exchange, PAULI[a]) for a in (1, 2, 3)]
+
+    def nonmagnetic(site, voltage):
+        return energy + shift * voltage * unit
+
+    if monolayer.magnet is None:
+        return nonmagnetic
+
+    def magnetic(site, voltage, m):
+        return energy + shift * voltage * unit + sum(m[a] * splitting[a] for a in range(3))
+
+    _declare(magnetic, ["site", "voltage", f"m_{monolayer.magnet}"])
+    return magnetic
+
+
+def _upward(vector: tuple[int, int, int]) -> tuple[int, int, int]:
+    return vector if vector[2] > 0 else (-vector[0], -vector[1], -vector[2])
+
+
+def _hopping(below: Material, above: Material, vector: tuple[int, int, int]) -> np.ndarray:
+    """<r|H|r + vector> between two materials: the mean of both, spin as the last tensor factor.
+
+    A mean of matrices needs no choice of a phase for the orbitals; for equal hoppings it is that hopping.
+    """
+    return np.kron(0.5 * (_stored_hopping(below, vector) + _stored_hopping(above, vector)), PAULI[0])
+
+
+def _stored_hopping(material: Material, vector: tuple[int, int, int]) -> np.ndarray:
+    opposite = tuple(-x for x in vector)
+    for stored, matrix in material.hoppings:
+        if stored == vector:
+            return matrix
+        if stored == opposite:
+            return matrix.conj().T
+    return np.zeros((material.orbitals, material.orbitals))
+
+
+def _bias_shifts(barrier: list[bool]) -> list[float]:
+    total = sum(barrier)
+    shifts, passed = [], 0
+    for is_barrier in barrier:
+        passed += is_barrier
+        if total == 0:
+            shifts.append(0.0)
+        elif is_barrier:
+            shifts.append(0.5 - passed / (total + 1))
+        elif passed in (0, total):
+            shifts.append(0.5 if passed == 0 else -0.5)
+        else:
+            shifts.append(0.5 - (passed + 0.5) / (total + 1))
+    return shifts
+
+
+def _magnet_names(pieces: list[Layer | Lead]) -> list[str | None]:
+    """The magnet of every monolayer: a maximal run of magnetic neighbours, split where `magnet=` changes."""
+    names: list[str | None] = []
+    runs = 0
+    last: Layer | Lead | None = None
+    for piece in pieces:
+        if not piece.material.magnetic:
+            names.append(None)
+            last = None
+            continue
+        if last is None or last.magnet != piece.magnet:
+            runs += 1
+            name = piece.magnet or f"F{runs}"
+            if name in names:
+                raise InputError(f"magnet={name!r} names two magnets that do not touch; give each its own name")
+        names.append(name)
+        last = piece
+    return names
+
+
+def _check_piece(piece: Layer | Lead) -> None:
+    if not isinstance(piece.material, Material):
+        raise InputError(f"material={piece.material!r} is no material; make one with qt.single_band(...)")
+    unit_vector(piece.magnetization)
+    if piece.magnet is not None and not piece.magnet.isidentifier():
+        raise InputError(f"magnet={piece.magnet!r} is no name; use letters, digits and underscores")
+    if piece.magnet is not None and not piece.material.magnetic:
+        raise InputError(f"magnet={piece.magnet!r}: {piece.material.name} has no exchange; leave magnet out")
+
+
+def _check_match(first: Material, other: Material) -> None:
+    if first.orbitals != other.orbitals:
+        raise InputError(
+            f"{other.name} has {other.orbitals} orbitals and {first.name} {first.orbitals}; a stack needs equal numbers"
+        )
+    sides, angle = _net(first.lattice)
+    other_sides, other_angle = _net(other.lattice)
+    stretch = abs(sides[1] / sides[0] - other_sides[1] / other_sides[0])
+    if max(stretch, abs(angle - other_angle)) > NET_TOLERANCE:
+        raise InputError(f"the in-plane nets of {first.name} and {other.name} differ in shape; they cannot be stacked")
+    mismatch = abs(other_sides[0] / sides[0] - 1)
+    if mismatch > MISMATCH_LIMIT:
+        raise InputError(
+            f"{other.name} and {first.name} mismatch by {100 * mismatch:.1f} % in the plane; at most "
+            f"{100 * MISMATCH_LIMIT:g} % can be strained away, choose another cut or lattice constant"
+        )
+
+
+def _net(lattice: np.ndarray) -> tuple[np.ndarray, float]:
+    sides = np.linalg.norm(lattice[:2], axis=1)
+    return sides, float(np.arccos(np.clip(lattice[0] @ lattice[1] / (sides[0] * sides[1]), -1, 1)))

@@ -1,0 +1,184 @@
+"""Data sets on disk: NetCDF with provenance, written whole or not at all.
+
+A complex variable `x` is stored as `x_real` and `x_imag`, which every NetCDF reader understands, and joined on loading.
+What differs between equal calculations (ranks, wall time, time stamp) is kept in attributes only, so that the variables
+of two files can be compared bit for bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qtorque.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from mpi4py.MPI import Intracomm
+
+RECORDED_PACKAGES = ("qtorque", "kwant", "numpy", "scipy", "numba", "mpi4py")
+COMPLEX_PART = "complex_part"
+"""Attribute that marks the stored parts of a complex variable: "real" or "imag"."""
+
+
+def refuse_existing(path: str | os.PathLike, force: bool = False) -> None:
+    """InputError unless `path` can be written: call it before a long calculation, not after."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise InputError(f"output={str(path)!r}: the folder {str(path.parent)!r} does not exist; create it first")
+    if path.is_dir():
+        raise InputError(f"output={str(path)!r} is a folder; give the name of a file in it")
+    if path.exists() and not force:
+        raise InputError(f"output={str(path)!r} exists; give another name, or force (--force) to replace it")
+    # Asking the file system by trying: os.access knows nothing of quotas, read-only mounts or root.
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            return
+    except OSError as error:
+        raise InputError(
+            f"output={str(path)!r}: cannot write to the folder {str(path.parent)!r} ({error.strerror}); "
+            "choose another folder"
+        ) from None
+
+
+def save_dataset(
+    dataset: xr.Dataset,
+    path: str | os.PathLike,
+    *,
+    force: bool = False,
+    provenance: Mapping[str, str | int | float] | None = None,
+) -> None:
+    """Write a data set as NetCDF; a reader never sees half a file, and a failure leaves an old one as it was.
+
+    Parameters
+    ----------
+    dataset
+        Real, complex, integer, boolean or string variables; the attributes must be numbers, strings or lists of them.
+    path
+        Refused if it exists, unless `force`.
+    provenance
+        Attributes added to those of the data set; see the function `provenance`.
+    """
+    refuse_existing(path, force)
+    stored = _split_complex(dataset).assign_attrs(provenance or {})
+    with _replacement_of(Path(path)) as temporary:
+        stored.to_netcdf(temporary, engine="h5netcdf")
+
+
+def load_dataset(path: str | os.PathLike) -> xr.Dataset:
+    """The data set that `save_dataset` wrote, in memory; the file is closed again."""
+    import xarray as xr
+
+    if not Path(path).is_file():
+        raise InputError(f"input={str(path)!r} is no file; check the name")
+    try:
+        stored = xr.load_dataset(path, engine="h5netcdf")
+    except OSError as error:
+        raise InputError(
+            f"input={str(path)!r} is not a NetCDF file ({error}); give a file that qtorque saved"
+        ) from None
+    return _join_complex(stored)
+
+
+@contextlib.contextmanager
+def _replacement_of(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` (a rename works only within one file system) that replaces it if all goes well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _split_complex(dataset: xr.Dataset) -> xr.Dataset:
+    for name in [str(name) for name, variable in dataset.variables.items() if variable.dtype.kind == "c"]:
+        values = dataset.variables[name]
+        parts = {}
+        for part in ("real", "imag"):
+            stored = f"{name}_{part}"
+            if stored in dataset.variables:
+                raise InputError(f"variable {stored!r} stands where a part of complex {name!r} is stored; rename it")
+            attributes = values.attrs | {COMPLEX_PART: part}
+            parts[stored] = (values.dims, getattr(values.values, part), attributes)
+        is_coordinate = name in dataset.coords
+        dataset = dataset.drop_vars(name)
+        dataset = dataset.assign_coords(parts) if is_coordinate else dataset.assign(parts)
+    return dataset
+
+
+def _join_complex(dataset: xr.Dataset) -> xr.Dataset:
+    for stored in [str(name) for name, v in dataset.variables.items() if v.attrs.get(COMPLEX_PART) == "real"]:
+        name = stored.removesuffix("_real")
+        real, imag = dataset.variables[stored], dataset.variables[f"{name}_imag"]
+        # Part by part: real + 1j * imag would turn an infinite or negative zero part into another number.
+        values = np.empty(real.shape, dtype=np.result_type(real.dtype, np.complex64))
+        values.real, values.imag = real.values, imag.values
+        whole = {name: (real.dims, values, {k: v for k, v in real.attrs.items() if k != COMPLEX_PART})}
+        is_coordinate = stored in dataset.coords
+        dataset = dataset.drop_vars([stored, f"{name}_imag"])
+        dataset = dataset.assign_coords(whole) if is_coordinate else dataset.assign(whole)
+    return dataset
+
+
+def provenance(
+    configuration: Mapping[str, Any],
+    comm: Intracomm | None = None,
+    seed: int | None = None,
+    temperature: float | None = None,
+    wall_time: float | None = None,
+) -> dict[str, str | int | float]:
+    """Where a result comes from, as flat attributes of a file.
+
+    Parameters
+    ----------
+    configuration
+        Everything the result depends on, kept as JSON; arrays become lists, other objects their `str`.
+    seed, temperature, wall_time
+        The random seed, the temperature in K and the seconds the calculation took, where there are any.
+    """
+    attributes: dict[str, str | int | float] = {
+        "configuration": json.dumps(configuration, default=_plain),
+        "command_line": shlex.join(sys.orig_argv),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "host": platform.node(),
+        "ranks": 1 if comm is None else comm.size,
+        "python_version": platform.python_version(),
+    }
+    attributes |= {f"{name}_version": importlib.metadata.version(name) for name in RECORDED_PACKAGES}
+    found = {"git_commit": _git_commit(), "seed": seed, "temperature": temperature, "wall_time": wall_time}
+    return attributes | {name: value for name, value in found.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout that qtorque runs from, with "-dirty" if tracked files differ; None outside of one."""
+    here = Path(__file__)
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(here.parent), *arguments], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    try:
+        # An installed copy may lie in a virtual environment inside somebody else's repository, which does not track it.
+        git("ls-files", "--error-unmatch", here.name)
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,269 @@
+"""The seam between quantum transport and magnetisation dynamics: spin torque as a function of angle and voltage.
+
+A `TorqueMap` holds what transport found, in eV per in-plane cell and in the SPIN frame: m and p are directions of the
+majority spin and a torque acts on angular momentum, tau = tau_DL m x (p x m) + tau_FL m x p. From here on lengths and
+energies are SI; the change to the frame of the moment is made once, in `qtorque.llg`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import numbers
+import os
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+from scipy.interpolate import CubicSpline, NdPPoly, PPoly
+
+from qtorque import store
+from qtorque.errors import InputError
+from qtorque.units import NM2, energy_per_area, joule
+
+GRID_TOLERANCE = 1e-9
+"""rad or V: a value this close to the end of the map counts as the end. Far above the rounding of a computed grid,
+far below any angle or voltage that makes a difference."""
+
+VARIABLES = {
+    "damping_like": ("eV per cell", "damping-like torque coefficient on the free magnet"),
+    "field_like": ("eV per cell", "field-like torque coefficient on the free magnet"),
+    "damping_like_fixed": ("eV per cell", "damping-like torque coefficient on the fixed magnet"),
+    "field_like_fixed": ("eV per cell", "field-like torque coefficient on the fixed magnet"),
+    "charge_current": ("A per cell", "charge current, positive when electrons flow left to right"),
+}
+"""Units and long name of each variable over (angle, voltage)."""
+
+CONVENTION = (
+    "spin frame: m, p are directions of the majority spin; torque on the angular momentum = "
+    "damping_like m x (p x m) + field_like m x p, sin(angle) removed; on the fixed magnet m and p swap roles; "
+    "V > 0 drives electrons from left to right"
+)
+OWN_ATTRIBUTES = ("cell_area", "cell_area_units", "convention")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AnglePolynomials:
+    """Both torque coefficients at one voltage, piecewise cubic in the angle; the layout of scipy.interpolate.PPoly.
+
+    In interval i the coefficient is sum_j c[j, i] (angle - breakpoints[i])^(3 - j).
+
+    breakpoints : (n + 1,), rad
+    damping_like, field_like : (4, n), eV per cell and rad^(3 - j)
+    """
+
+    breakpoints: np.ndarray
+    damping_like: np.ndarray
+    field_like: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class TorqueMap:
+    """Spin torque on both magnets of a junction and its charge current, over angle and voltage. Arrays are read-only.
+
+    Between the grid points there are cubic splines. Rotated by pi about p, a junction without spin-orbit coupling shows
+    -angle in place of angle, so the coefficients are even about 0, and with the period 2 pi also about pi: where the
+    grid contains these ends the spline has no slope there. Elsewhere, and in the voltage, the ends are not-a-knot (three
+    voltages give a parabola, two a line). A grid of one angle or voltage serves that one only.
+
+    Parameters
+    ----------
+    angle : (angles,), rad, ascending within 0 .. pi
+        Between the two magnetisations.
+    voltage : (voltages,), V, ascending
+        (mu_L - mu_R)/e.
+    damping_like, field_like : (angles, voltages), eV per cell
+        Coefficients of the torque on the free magnet, sin(angle) removed.
+    damping_like_fixed, field_like_fixed : (angles, voltages), eV per cell
+        The same on the fixed magnet, where m and p swap roles.
+    charge_current : (angles, voltages), A per cell
+    area : float, nm^2
+        Of the in-plane cell.
+    attributes : dict of str or number
+        Where the map comes from.
+
+    Raises
+    ------
+    InputError
+        For values that are not finite, a grid that does not ascend, shapes that do not match the grid.
+    """
+
+    angle: np.ndarray
+    voltage: np.ndarray
+    damping_like: np.ndarray
+    field_like: np.ndarray
+    damping_like_fixed: np.ndarray
+    field_like_fixed: np.ndarray
+    charge_current: np.ndarray
+    area: float
+    attributes: dict[str, str | int | float] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("angle", "voltage", *VARIABLES):
+            array = _frozen_array(name, getattr(self, name))
+            object.__setattr__(self, name, array)
+        for name in ("angle", "voltage"):
+            grid = getattr(self, name)
+            if grid.ndim != 1 or grid.size == 0:
+                raise InputError(f"{name} has shape {grid.shape}; give a list of at least one number")
+            falls = np.flatnonzero(np.diff(grid) <= 0)
+            if falls.size:
+                i = falls[0]
+                raise InputError(f"{name} does not ascend: {grid[i + 1]:.6g} follows {grid[i]:.6g}; sort the grid")
+        if self.angle[0] < 0 or self.angle[-1] > np.pi + GRID_TOLERANCE:
+            raise InputError(f"angle runs from {self.angle[0]:.6g} to {self.angle[-1]:.6g} rad; keep it within 0 to pi")
+        shape = (self.angle.size, self.voltage.size)
+        for name in VARIABLES:
+            if getattr(self, name).shape != shape:
+                raise InputError(f"{name} has shape {getattr(self, name).shape}; (angle, voltage) asks for {shape}")
+        if not (isinstance(self.area, numbers.Real) and 0 < self.area < np.inf):
+            raise InputError(f"area={self.area!r} is not an area; give the in-plane cell in nm^2")
+        for name, value in self.attributes.items():
+            if isinstance(value, bool) or not isinstance(value, (str, numbers.Real)):
+                raise InputError(f"attributes[{name!r}]={value!r} is neither text nor number; give str(...) of it")
+
+    @classmethod
+    def from_dataset(cls, dataset: xr.Dataset) -> TorqueMap:
+        """The map in a Dataset of `qtorque.spin_torque` or of `to_dataset`.
+
+        Needs the coordinates angle (rad) and voltage (V), the five variables of the map over them and the attribute
+        cell_area (nm^2). Other variables stay behind; other attributes come along, as text unless they are numbers.
+
+        Raises
+        ------
+        InputError
+            For a missing coordinate, variable or attribute, a variable with other dimensions, and as the class does.
+        """
+        for name in ("angle", "voltage"):
+            if name not in dataset.coords:
+                raise InputError(f"the dataset has no coordinate {name!r}; give what spin_torque returns")
+        if "cell_area" not in dataset.attrs:
+            raise InputError("the dataset has no attribute 'cell_area'; set it to the area of the in-plane cell in nm^2")
+        arrays = {}
+        for name in VARIABLES:
+            if name not in dataset:
+                raise InputError(f"the dataset has no variable {name!r}; give what spin_torque returns")
+            if set(dataset[name].dims) != {"angle", "voltage"}:
+                raise InputError(f"{name} has dimensions {dataset[name].dims}; a torque map needs ('angle', 'voltage')")
+            arrays[name] = dataset[name].transpose("angle", "voltage").values
+        attributes = {key: _plain(value) for key, value in dataset.attrs.items() if key not in OWN_ATTRIBUTES}
+        return cls(
+            angle=dataset["angle"].values,
+            voltage=dataset["voltage"].values,
+            area=float(dataset.attrs["cell_area"]),
+            attributes=attributes,
+            **arrays,
+        )
+
+    def to_dataset(self) -> xr.Dataset:
+        """The map with units and long_name on every variable, the convention and the provenance among the attributes."""
+        dims = ("angle", "voltage")
+        variables = {
+            name: (dims, getattr(self, name), {"units": units, "long_name": long_name})
+            for name, (units, long_name) in VARIABLES.items()
+        }
+        coordinates = {
+            "angle": ("angle", self.angle, {"units": "rad", "long_name": "angle between the magnetisations"}),
+            "voltage": ("voltage", self.voltage, {"units": "V", "long_name": "voltage, (mu_L - mu_R)/e"}),
+        }
+        own = {"cell_area": float(self.area), "cell_area_units": "nm^2", "convention": CONVENTION}
+        return xr.Dataset(variables, coordinates, attrs={**self.attributes, **own})
+
+    def save(self, path: str | os.PathLike[str], force: bool = False) -> None:
+        """Write the map as NetCDF; an existing file is replaced only with `force`, otherwise InputError."""
+        store.save_dataset(self.to_dataset(), path, force=force)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> TorqueMap:
+        """The map in a NetCDF file written by `save`, or of a saved Dataset of `qtorque.spin_torque`."""
+        return cls.from_dataset(store.load_dataset(path))
+
+    def coefficients(self, angle: ArrayLike, voltage: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients (tau_DL, tau_FL) of the torque on the free magnet, eV per cell.
+
+        angle (rad) and voltage (V) are broadcast against each other; InputError for a value outside the map.
+        """
+        angle, voltage = np.broadcast_arrays(self._within("angle", angle), self._within("voltage", voltage))
+        # Axes of the table: (power, interval) in voltage, which coefficient, (power, interval) in angle.
+        surface = NdPPoly(self._table.c.transpose(3, 0, 4, 1, 2), (self._angle_breakpoints, self._table.x))
+        values = surface(np.stack([angle, voltage], axis=-1))
+        return values[..., 0], values[..., 1]
+
+    def at_voltage(self, voltage: float) -> AnglePolynomials:
+        """The coefficients at one voltage (V) as piecewise cubics of the angle; InputError outside the map."""
+        damping_like, field_like = self._table(self._within("voltage", voltage))
+        return AnglePolynomials(
+            breakpoints=self._angle_breakpoints, damping_like=damping_like, field_like=field_like
+        )
+
+    def per_area(self, angle: ArrayLike, voltage: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients (tau_DL, tau_FL) of the torque on the free magnet in J/m^2; arguments as in `coefficients`."""
+        damping_like, field_like = self.coefficients(angle, voltage)
+        return energy_per_area(damping_like, self.area), energy_per_area(field_like, self.area)
+
+    def torque(self, angle: ArrayLike, voltage: ArrayLike, *, area_si: float) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients (tau_DL, tau_FL) in J of the torque on a whole free layer of area `area_si` (m^2)."""
+        damping_like, field_like = self.coefficients(angle, voltage)
+        return joule(damping_like) * self.cells(area_si), joule(field_like) * self.cells(area_si)
+
+    def cells(self, area_si: float) -> float:
+        """How many in-plane cells a layer of area `area_si` (m^2) has."""
+        return area_si / (self.area * NM2)
+
+    @functools.cached_property
+    def _table(self) -> PPoly:
+        """Spline in the voltage of the spline coefficients in the angle: voltage -> (2, 4, angle intervals).
+
+        Interpolation is linear in the data, so the order of the two directions does not matter.
+        """
+        low = "clamped" if self.angle[0] <= GRID_TOLERANCE else "not-a-knot"
+        high = "clamped" if self.angle[-1] >= np.pi - GRID_TOLERANCE else "not-a-knot"
+        values = np.stack([self.damping_like, self.field_like], axis=1)
+        in_angle = _spline(self.angle, values, (low, high)).c  # (power, interval, 2, voltages)
+        return _spline(self.voltage, in_angle.transpose(3, 2, 0, 1), ("not-a-knot", "not-a-knot"))
+
+    @property
+    def _angle_breakpoints(self) -> np.ndarray:
+        return _breakpoints(self.angle)
+
+    def _within(self, name: str, values: ArrayLike) -> np.ndarray:
+        """The values as an array, drawn in to the ends of the grid `name` where they are beyond by rounding only."""
+        grid, unit = getattr(self, name), {"angle": "rad", "voltage": "V"}[name]
+        values = np.asarray(values, dtype=float)
+        inside = (values >= grid[0] - GRID_TOLERANCE) & (values <= grid[-1] + GRID_TOLERANCE)
+        if not np.all(inside):
+            raise InputError(
+                f"{name}={values[~inside].flat[0]:.6g} {unit} is outside the torque map, {grid[0]:.6g} to "
+                f"{grid[-1]:.6g} {unit}; ask within it or compute a wider map"
+            )
+        return np.clip(values, grid[0], grid[-1])
+
+
+def _breakpoints(grid: np.ndarray) -> np.ndarray:
+    """Ends of the spline intervals. One point gets an interval of any length: it is asked for at that point only."""
+    return grid if grid.size > 1 else np.array([grid[0], grid[0] + 1])
+
+
+def _spline(grid: np.ndarray, values: np.ndarray, ends: tuple[str, str]) -> PPoly:
+    """Cubic spline along the first axis of the values; scipy lowers the degree where there are 2 or 3 points."""
+    if grid.size == 1:
+        constant = np.zeros((4, 1, *values.shape[1:]))
+        constant[3] = values
+        return PPoly(constant, _breakpoints(grid))
+    return CubicSpline(grid, values, bc_type=ends)
+
+
+def _frozen_array(name: str, values: ArrayLike) -> np.ndarray:
+    """A read-only copy of finite numbers."""
+    array = np.array(values, dtype=float)
+    if not np.all(np.isfinite(array)):
+        raise InputError(f"{name} holds {array[~np.isfinite(array)].flat[0]}; give finite numbers")
+    array.setflags(write=False)
+    return array
+
+
+def _plain(value: object) -> str | int | float:
+    """An attribute as a Python number (files give numpy's) or as text, which NetCDF wants for True and False too."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,35 @@
+"""Fixtures that several test modules share."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MPIEXEC = Path(sys.executable).with_name("mpiexec")
+"""The one that belongs to the MPI library mpi4py finds; another one on PATH may not."""
+BACKSTOP = 10
+"""Seconds after which mpiexec itself is killed if it has not ended a run that is over its time."""
+
+
+@pytest.fixture
+def mpirun(tmp_path):
+    """mpirun(n, script_or_args, timeout=60) runs Python on n ranks and returns the CompletedProcess, output as text.
+
+    `script_or_args` is source code, or a list: the path of a script and its arguments.
+    """
+    if not MPIEXEC.exists():
+        pytest.skip(f"no mpiexec beside {sys.executable}")
+
+    def run(n, script_or_args, timeout=60):
+        if isinstance(script_or_args, str):
+            script = tmp_path / "script.py"
+            script.write_text(script_or_args)
+            script_or_args = [script]
+        command = [MPIEXEC, "-n", str(n), sys.executable, "-m", "mpi4py", *map(str, script_or_args)]
+        # MPICH's own limit ends the ranks too; a killed mpiexec would leave them behind.
+        environment = os.environ | {"MPIEXEC_TIMEOUT": str(timeout)}
+        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout + BACKSTOP)
+
+    return run
