@@ -1,1 +1,105 @@
-"""qtorque."""
+"""qtorque: from a lattice to a magnetisation trajectory.
+
+Spin-resolved quantum transport with Kwant as the model builder, spin-transfer torques, and Landau-Lifshitz-Gilbert
+dynamics driven by them. Names load on first use, so that `import qtorque` takes no time.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from qtorque.bias import interlayer_coupling, layer_torque, spin_torque, torkance
+    from qtorque.bloch import layered
+    from qtorque.brillouin import kmesh, kpoints
+    from qtorque.conductance import (
+        conductance,
+        k_average,
+        mixing_conductance,
+        per_area,
+        polarization,
+        schep_corrected,
+        sharvin_conductance,
+        tmr,
+        transmission,
+        transmitted_mixing_conductance,
+    )
+    from qtorque.errors import InputError
+    from qtorque.materials import Material, single_band
+    from qtorque.scattering import Scattering, solve
+    from qtorque.stack import Layer, Lead, Stack
+    from qtorque.torquemap import TorqueMap
+
+_HOME = {
+    "interlayer_coupling": "bias",
+    "layer_torque": "bias",
+    "spin_torque": "bias",
+    "torkance": "bias",
+    "layered": "bloch",
+    "kmesh": "brillouin",
+    "kpoints": "brillouin",
+    "conductance": "conductance",
+    "k_average": "conductance",
+    "mixing_conductance": "conductance",
+    "per_area": "conductance",
+    "polarization": "conductance",
+    "schep_corrected": "conductance",
+    "sharvin_conductance": "conductance",
+    "tmr": "conductance",
+    "transmission": "conductance",
+    "transmitted_mixing_conductance": "conductance",
+    "InputError": "errors",
+    "Material": "materials",
+    "single_band": "materials",
+    "Scattering": "scattering",
+    "solve": "scattering",
+    "Layer": "stack",
+    "Lead": "stack",
+    "Stack": "stack",
+    "TorqueMap": "torquemap",
+}
+_MODULES = ("llg", "plot")
+
+__all__ = [
+    "InputError",
+    "Layer",
+    "Lead",
+    "Material",
+    "Scattering",
+    "Stack",
+    "TorqueMap",
+    "conductance",
+    "interlayer_coupling",
+    "k_average",
+    "kmesh",
+    "kpoints",
+    "layer_torque",
+    "layered",
+    "mixing_conductance",
+    "per_area",
+    "polarization",
+    "schep_corrected",
+    "sharvin_conductance",
+    "single_band",
+    "solve",
+    "spin_torque",
+    "tmr",
+    "torkance",
+    "transmission",
+    "transmitted_mixing_conductance",
+]
+
+
+def __getattr__(name: str):
+    if name in _MODULES:
+        return importlib.import_module(f"qtorque.{name}")
+    if name not in _HOME:
+        raise AttributeError(f"module 'qtorque' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"qtorque.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME, *_MODULES])

@@ -148,15 +148,14 @@ class Sweeps:
             down, up = multiply(step, down), multiply(up, back)
         return {(0, 0): first[0], (1, 0): down[0], (0, 1): up[0], (1, 1): diagonal[0]}
 
-    def broadening(self, lead: int) -> SpinMatrix:
-        """Gamma = i (Sigma - Sigma^dagger) of lead 0 or 1 on the region's first or last layer."""
+    def self_energy(self, lead: int) -> SpinMatrix:
+        """Sigma of lead 0 (left) or 1 (right) on the first or the last layer of the region."""
         half = self.left[0] if lead == 0 else self.right[-1]
-        assert half.a is not None
         bond = self.chain.bond[0] if lead == 0 else self.chain.bond[-1]
         axis = half.g.axis if bond.spin_part.diagonal_along(half.g.axis) else None
         V = blocks(bond, axis, self.k)
         inward = adjoint(V) if lead == 0 else V
-        return SpinMatrix(multiply(inward, half.a.along(axis), adjoint(inward)), axis)
+        return SpinMatrix(multiply(inward, half.g.along(axis), adjoint(inward)), axis)
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,8 +63,8 @@ class TorqueMap:
 
     Between the grid points there are cubic splines. Rotated by pi about p, a junction without spin-orbit coupling shows
     -angle in place of angle, so the coefficients are even about 0, and with the period 2 pi also about pi: where the
-    grid contains these ends the spline has no slope there. Elsewhere, and in the voltage, the ends are not-a-knot (three
-    voltages give a parabola, two a line). A grid of one angle or voltage serves that one only.
+    grid contains these ends the spline has no slope there. Elsewhere, and in the voltage, the ends are not-a-knot
+    (three voltages give a parabola, two a line). A grid of one angle or voltage serves that one only.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ class TorqueMap:
             if name not in dataset.coords:
                 raise InputError(f"the dataset has no coordinate {name!r}; give what spin_torque returns")
         if "cell_area" not in dataset.attrs:
-            raise InputError("the dataset has no attribute 'cell_area'; set it to the area of the in-plane cell in nm^2")
+            raise InputError("the dataset has no attribute 'cell_area'; set it to the in-plane cell in nm^2")
         arrays = {}
         for name in VARIABLES:
             if name not in dataset:
@@ -156,7 +156,7 @@ class TorqueMap:
         )
 
     def to_dataset(self) -> xr.Dataset:
-        """The map with units and long_name on every variable, the convention and the provenance among the attributes."""
+        """The map with units and long_name on every variable, its convention and its provenance in the attributes."""
         dims = ("angle", "voltage")
         variables = {
             name: (dims, getattr(self, name), {"units": units, "long_name": long_name})
@@ -183,18 +183,15 @@ class TorqueMap:
 
         angle (rad) and voltage (V) are broadcast against each other; InputError for a value outside the map.
         """
-        angle, voltage = np.broadcast_arrays(self._within("angle", angle), self._within("voltage", voltage))
         # Axes of the table: (power, interval) in voltage, which coefficient, (power, interval) in angle.
         surface = NdPPoly(self._table.c.transpose(3, 0, 4, 1, 2), (self._angle_breakpoints, self._table.x))
-        values = surface(np.stack([angle, voltage], axis=-1))
+        values = surface((self._within("angle", angle), self._within("voltage", voltage)))
         return values[..., 0], values[..., 1]
 
     def at_voltage(self, voltage: float) -> AnglePolynomials:
         """The coefficients at one voltage (V) as piecewise cubics of the angle; InputError outside the map."""
         damping_like, field_like = self._table(self._within("voltage", voltage))
-        return AnglePolynomials(
-            breakpoints=self._angle_breakpoints, damping_like=damping_like, field_like=field_like
-        )
+        return AnglePolynomials(breakpoints=self._angle_breakpoints, damping_like=damping_like, field_like=field_like)
 
     def per_area(self, angle: ArrayLike, voltage: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Coefficients (tau_DL, tau_FL) of the torque on the free magnet in J/m^2; arguments as in `coefficients`."""
@@ -240,8 +237,8 @@ class TorqueMap:
 
 
 def _breakpoints(grid: np.ndarray) -> np.ndarray:
-    """Ends of the spline intervals. One point gets an interval of any length: it is asked for at that point only."""
-    return grid if grid.size > 1 else np.array([grid[0], grid[0] + 1])
+    """Ends of the spline intervals, writable for scipy. One point gets an interval, in which only its start is used."""
+    return grid.copy() if grid.size > 1 else np.array([grid[0], grid[0] + 1])
 
 
 def _spline(grid: np.ndarray, values: np.ndarray, ends: tuple[str, str]) -> PPoly:

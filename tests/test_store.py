@@ -48,7 +48,8 @@ def test_complex_variables_are_stored_as_plain_netcdf(dataset, tmp_path):
     store.save_dataset(dataset, tmp_path / "d.nc")
     with h5py.File(tmp_path / "d.nc") as file:
         assert {"g_mix_real", "g_mix_imag"} <= set(file)
-        assert all(file[name].dtype.kind in "fiuSO" or name == "failed" for name in file)
+        # A compound type, as HDF5 would store complex numbers, has kind "V".
+        assert all(variable.dtype.kind != "V" for variable in file.values())
 
 
 def test_a_name_in_the_way_of_a_complex_part_is_refused(dataset, tmp_path):

@@ -1,0 +1,12 @@
+"""Magnetisation dynamics of a free layer under the torque of a `TorqueMap`. SI; fields as mu_0 H in tesla.
+
+The direction m is that of the magnetic moment; a map holds the frame of the spin, m = -s. The change of frame is made
+where a map enters the equation of motion, nowhere else.
+"""
+
+from qtorque.llg.dynamics import run
+from qtorque.llg.ensemble import ensemble
+from qtorque.llg.macrospin import Macrospin
+from qtorque.llg.stability import CriticalVoltage, critical_voltage, energy_barrier, growth_rate
+
+__all__ = ["CriticalVoltage", "Macrospin", "critical_voltage", "energy_barrier", "ensemble", "growth_rate", "run"]

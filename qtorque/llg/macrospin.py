@@ -1,4 +1,4 @@
-"""A free layer whose magnetisation turns as one vector: parameters, fields and energy. SI; fields as mu_0 H in tesla."""
+"""A free layer whose magnetisation turns as one vector: parameters, fields, energy. SI; fields as mu_0 H in tesla."""
 
 from __future__ import annotations
 
@@ -93,9 +93,9 @@ class Macrospin:
 
     @property
     def stiffness(self) -> float:
-        """Largest difference between the eigenvalues of the field tensor, T; B_k of a uniaxial magnet.
+        """Largest difference between eigenvalues of the field tensor, T: a bound of the internal field that turns m.
 
-        No internal field turns m faster than this: the part of M that is a multiple of the unit matrix exerts no torque.
+        A part of M that is a multiple of the unit matrix turns nothing. Of a uniaxial magnet it is B_k.
         """
         eigenvalues = np.linalg.eigvalsh(self.field_tensor)
         return float(eigenvalues[-1] - eigenvalues[0])

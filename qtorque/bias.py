@@ -1,0 +1,523 @@
+"""Torques and currents of a biased junction: the bias window on the real axis, the Fermi sea along a contour.
+
+At a bias the two leads fill the states that come from them up to mu_L = +eV/2 and mu_R = -eV/2, and
+
+    f_L A_L + f_R A_R = f_0 (A_L + A_R) + (f_L - f_R)(A_L - A_R)/2,    f_0 = (f_L + f_R)/2.
+
+The first part is the sea, analytic in the upper half plane; its narrow resonances never meet a panel of the real axis. The
+second lives in the window. Both are integrated adaptively at every momentum, to one stated tolerance.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from scipy.interpolate import CubicSpline
+
+from qtorque import parallel
+from qtorque.bloch import Chain, LayeredSystem, as_layered
+from qtorque.brillouin import KSet, as_kset, interleaved_chunks
+from qtorque.errors import InputError
+from qtorque.green import Join, Sweeps
+from qtorque.quadrature import Integral, integrate
+from qtorque.scattering import require_open_channels, solve_points
+from qtorque.torque import (
+    LIMIT_STEP,
+    PARALLEL_LIMIT,
+    SMALL_SINE,
+    Cuts,
+    decompose,
+    ends,
+    recompose,
+    sea_kernel,
+    torque_on_magnet,
+    window_kernel,
+)
+from qtorque.units import BOLTZMANN_EV, CURRENT_PER_EV
+
+CHUNK = 128
+"""Momenta in one chunk of work: enough to fill numpy's loops, few enough to share between ranks."""
+DEFAULT_TOLERANCE = 1e-6
+"""Energy quadrature, relative to the largest spin current at that voltage."""
+TAIL = 40.0
+"""kT at which the Fermi function is cut off: exp(-40) = 4e-18."""
+FERMI_POLES = 4
+"""Poles of the Fermi function inside the contour; the contour then runs 8 pi kT above the real axis, half way to the next."""
+BELOW_SPECTRUM = 1.0
+"""eV between the start of the contour and the lower bound on the spectrum."""
+CONTOUR_NOISE = 1e-15
+"""Rounding of the sea's integrand: the difference of two Green functions of order one."""
+UNSHIFTED_LIMIT = 0.1
+"""V; a junction without a barrier drops its bias in its resistances, which occupations alone do not describe beyond this."""
+CHANNEL_SAMPLE = 4096
+"""Momenta at which a lead is looked at for open channels before any solve."""
+
+UNIT_TORQUE = "eV per cell"
+
+
+@dataclass(frozen=True)
+class Fermi:
+    """Occupation of the states from one lead."""
+
+    mu: float
+    temperature: float
+
+    @property
+    def kT(self) -> float:
+        return BOLTZMANN_EV * self.temperature
+
+    def __call__(self, energy: np.ndarray) -> np.ndarray:
+        """1/(exp((E - mu)/kT) + 1), a step at T = 0."""
+        if self.temperature == 0:
+            return 0.5 * (1 - np.sign(energy - self.mu))
+        return 0.5 * (1 - np.tanh((energy - self.mu) / (2 * self.kT)))
+
+
+@dataclass(frozen=True, eq=False)
+class Contour:
+    """A path z(x), x in [0, 1], with f(z) dz/dx for the Fermi sea of one lead."""
+
+    z: np.ndarray
+    step: np.ndarray
+
+
+def sea_arc(fermi: Fermi, bottom: float, x: np.ndarray) -> Contour:
+    """The arc from below the spectrum to mu (T = 0) or to mu - 40 kT + 8 pi i kT, where f is still one.
+
+    A circle around a point of the real axis, with the angle quadratic in x, so that nodes gather at the end near mu.
+    """
+    end = fermi.mu - TAIL * fermi.kT + 2j * np.pi * FERMI_POLES * fermi.kT
+    bottom = min(bottom, end.real - BELOW_SPECTRUM)
+    centre = (abs(end) ** 2 - bottom**2) / (2 * (end.real - bottom))
+    radius, last = centre - bottom, np.angle(end - centre)
+    phi = last + (np.pi - last) * (1 - x) ** 2
+    z = centre + radius * np.exp(1j * phi)
+    return Contour(z, 1j * (z - centre) * (-2 * (np.pi - last) * (1 - x)))
+
+
+def sea_line(fermi: Fermi, x: np.ndarray) -> Contour:
+    """The line 8 pi kT above the real axis through the edge of the sea; there f(z) = f(Re z), as 4 poles lie below."""
+    energy = fermi.mu + TAIL * fermi.kT * (2 * x - 1)
+    z = energy + 2j * np.pi * FERMI_POLES * fermi.kT
+    return Contour(z, 2 * TAIL * fermi.kT * fermi(energy) + 0j)
+
+
+def sea_poles(fermi: Fermi) -> Contour:
+    """The poles below that line: -2 pi i kT times the sum of the integrand over them closes the contour."""
+    z = fermi.mu + 1j * np.pi * fermi.kT * (2 * np.arange(FERMI_POLES) + 1)
+    return Contour(z, np.full(FERMI_POLES, -2j * np.pi * fermi.kT))
+
+
+def _sea_integral(kernel, fermi: Fermi, bottom: float, k: np.ndarray, weights: np.ndarray, **accuracy) -> Integral:
+    """sum_k w_k Int dE f(E) of an analytic kernel(k, z, step) -> (m, nodes, columns)."""
+
+    def along(path):
+        def integrand(index, x):
+            contour = path(x)
+            return kernel(k[index], contour.z, contour.step)
+
+        return integrate(integrand, 0.0, 1.0, weights, noise=CONTOUR_NOISE, **accuracy)
+
+    arc = along(lambda x: sea_arc(fermi, bottom, x))
+    if fermi.temperature == 0:
+        return arc
+    line = along(lambda x: sea_line(fermi, x))
+    poles = sea_poles(fermi)
+    shape = (len(k), FERMI_POLES)
+    residues = kernel(k, np.broadcast_to(poles.z, shape), np.broadcast_to(poles.step, shape))
+    value = arc.value + line.value + np.einsum("k,knc->c", weights, residues)
+    return Integral(value, arc.error + line.error, arc.evaluations + line.evaluations + residues.shape[0] * FERMI_POLES)
+
+
+def _window_integral(kernel, fermis, k: np.ndarray, weights: np.ndarray, **accuracy) -> Integral | None:
+    """sum_k w_k Int dE (f_L - f_R) kernel(k, E); None if the occupations are equal."""
+    left, right = fermis
+    if left == right:
+        return None
+    low = min(f.mu - TAIL * f.kT for f in fermis)
+    high = max(f.mu + TAIL * f.kT for f in fermis)
+
+    def integrand(index, energy):
+        return (left(energy) - right(energy))[..., None] * kernel(k[index], energy)
+
+    return integrate(integrand, low, high, weights, breakpoints=(left.mu, right.mu), **accuracy)
+
+
+def _integrals(
+    chains: Sequence[Chain], cuts: Cuts, fermis: tuple[Fermi, Fermi], k: np.ndarray, weights: np.ndarray, tolerance: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Window and sea together: (value, error), each (angle, columns)."""
+    accuracy = {"tolerance": tolerance, "reference": np.tile(cuts.is_spin_current, len(chains))}
+    parts = [_window_integral(lambda q, e: window_kernel(chains, cuts, q, e), fermis, k, weights, **accuracy)]
+    bottom = min(chain.lowest_energy for chain in chains) - BELOW_SPECTRUM
+    for fermi in dict.fromkeys(fermis):
+        share = 0.5 * fermis.count(fermi)
+        sea = _sea_integral(
+            lambda q, z, step, share=share: sea_kernel(chains, cuts, q, z, share * step), fermi, bottom, k, weights, **accuracy
+        )
+        parts.append(sea)
+    found = [p for p in parts if p is not None]
+    value, error = sum(p.value for p in found), sum(p.error for p in found)
+    return np.reshape(value, (len(chains), -1)), np.reshape(error, (len(chains), -1))
+
+
+def _sweep(
+    stack: LayeredSystem,
+    angles: np.ndarray,
+    voltages: np.ndarray,
+    cuts: Cuts,
+    kset: KSet,
+    temperature,
+    tolerance: float,
+    comm,
+    progress: str | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """All integrals for all voltages, summed over chunks of k in their order: (value, error), (voltage, angle, columns)."""
+    temperatures = _temperatures(temperature)
+    chunks = interleaved_chunks(kset.size, CHUNK)
+    work = [(v, index) for v in range(len(voltages)) for index in chunks]
+
+    def one(item):
+        v, index = item
+        k, weights = kset.take(index)
+        voltage = float(voltages[v])
+        fermis = tuple(Fermi(mu, T) for mu, T in zip((voltage / 2, -voltage / 2), temperatures, strict=True))
+        chains = [stack.chain(float(angle), voltage) for angle in angles]
+        return _integrals(chains, cuts, fermis, k, weights, tolerance)
+
+    results = parallel.map_chunks(one, work, comm, progress=progress)
+    value = np.zeros((len(voltages), len(angles), cuts.columns))
+    error = np.zeros_like(value)
+    for (v, _), (part, estimate) in zip(work, results, strict=True):
+        value[v] += part
+        error[v] += estimate
+    return value, error
+
+
+def spin_torque(
+    system,
+    *,
+    angle,
+    voltage=0.0,
+    kmesh,
+    temperature: float | tuple[float, float] = 0.0,
+    tolerance: float = DEFAULT_TOLERANCE,
+    comm=None,
+    progress: str | None = None,
+) -> xr.Dataset:
+    """Spin-transfer torque on the free and the fixed magnet versus angle and voltage, equilibrium part included.
+
+    torque = DL m x (p x m) + FL m x p on the free magnet m; on the fixed magnet m and p swap roles.
+
+    Parameters
+    ----------
+    system
+        A `Stack` or the result of `layered`.
+    angle
+        Angles between free and fixed magnet, rad.
+    voltage
+        V; mu_L - mu_R = eV.
+    kmesh
+        `qt.kmesh(n)`.
+    temperature
+        K, of both leads or (left, right).
+    tolerance
+        Energy quadrature, relative to the largest spin current at that voltage.
+    comm
+        An MPI communicator; the result does not depend on its size.
+    progress
+        A label for progress lines; silent if None.
+
+    Returns
+    -------
+    Dataset
+        dims angle, voltage, xyz, bond. `torque`, `torque_fixed` (eV per cell, laboratory frame); `damping_like`,
+        `field_like`, `damping_like_fixed`, `field_like_fixed` (eV per cell, sin(angle) removed); `charge_current` (A per
+        cell, positive for electrons left to right); `spin_current` (eV per cell) through the ends of both magnets;
+        `energy_error` (eV per cell): achieved error of the energy quadrature, the largest of all spin currents.
+
+    Raises
+    ------
+    InputError
+        For bad arguments, a stack without two magnets, a lead without open channels.
+
+    Notes
+    -----
+    At |sin(angle)| < 1e-4 the coefficients are the limits of those at nearby angles, of which they are even functions; that
+    holds without spin-orbit coupling. Q^a(l) = Im Int dE/2pi Tr[(1/2){V^dagger, sigma_a}(f_L A_L + f_R A_R)].
+    I. Theodonis et al., Phys. Rev. Lett. 97, 237205 (2006), for the single-band junction (cited from memory).
+    """
+    angles, voltages, kset, stack = _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance)
+    last = stack.layers + 1
+    magnets = (stack.free, stack.fixed)
+    cuts = Cuts(tuple(sorted({b for magnet in magnets for b in ends(magnet, last)})))
+    singular = np.abs(np.sin(angles)) < SMALL_SINE
+    near = [a + step for a in angles[singular] for step in (LIMIT_STEP, 2 * LIMIT_STEP)]
+    every = np.array([*angles, *near])
+    directions = [_directions(stack, float(a)) for a in every]
+    _require_open_leads(stack, kset)
+    value, error = _sweep(stack, every, voltages, cuts, kset, temperature, tolerance, comm, progress)
+
+    shape = (len(every), len(voltages))
+    current = np.empty((*shape, len(cuts.bonds), 4))
+    vectors = np.empty((2, *shape, 3))
+    for v in range(len(voltages)):
+        current[:, v] = cuts.currents(value[v])
+        for a in range(len(every)):
+            flow = {b: current[a, v, i, 1:] for i, b in enumerate(cuts.bonds)}
+            for which, magnet in enumerate(magnets):
+                vectors[which, a, v] = torque_on_magnet(flow, magnet, last, directions[a][which])
+    m = np.array([d[0] for d in directions])
+    p = np.array([d[1] for d in directions])
+    coefficients = np.empty((2, 2, *shape))
+    regular = np.abs(np.sin(every)) >= SMALL_SINE
+    for which, (own, other) in enumerate(((m, p), (p, m))):
+        parts = decompose(vectors[which, regular], own[regular, None], other[regular, None])
+        coefficients[which][:, regular] = parts
+        limits = coefficients[which][:, len(angles) :]
+        coefficients[which][:, : len(angles)][:, singular] = (4 * limits[:, 0::2] - limits[:, 1::2]) / 3
+    count = len(angles)
+    for which, (own, other) in enumerate(((m, p), (p, m))):
+        for a in np.flatnonzero(singular):
+            vectors[which, a] = recompose(*coefficients[which][:, a], own[a], other[a])
+    spin_error = np.abs(error[:, :count].reshape(len(voltages), -1)[:, np.tile(cuts.is_spin_current, count)]).max(axis=1)
+    return _torque_dataset(
+        stack, angles, voltages, kset, temperature, tolerance, cuts, current[:count], vectors[:, :count],
+        coefficients[:, :, :count], spin_error, m[:count],
+    )  # fmt: skip
+
+
+def _torque_dataset(
+    stack, angles, voltages, kset, temperature, tolerance, cuts, current, vectors, coefficients, error, m
+) -> xr.Dataset:
+    plane = ("angle", "voltage")
+    variables = {
+        "torque": ((*plane, "xyz"), vectors[0], UNIT_TORQUE, "torque on the free magnet"),
+        "torque_fixed": ((*plane, "xyz"), vectors[1], UNIT_TORQUE, "torque on the fixed magnet"),
+        "damping_like": (plane, coefficients[0, 0], UNIT_TORQUE, "damping-like torque on the free magnet / sin(angle)"),
+        "field_like": (plane, coefficients[0, 1], UNIT_TORQUE, "field-like torque on the free magnet / sin(angle)"),
+        "damping_like_fixed": (
+            plane, coefficients[1, 0], UNIT_TORQUE, "damping-like torque on the fixed magnet / sin(angle)"),
+        "field_like_fixed": (plane, coefficients[1, 1], UNIT_TORQUE, "field-like torque on the fixed magnet / sin(angle)"),
+        "charge_current": (
+            plane, 4 * np.pi * CURRENT_PER_EV * current[:, :, 0, 0], "A per cell", "charge current, electrons left to right"),
+        "spin_current": ((*plane, "bond", "xyz"), current[..., 1:], UNIT_TORQUE, "spin current, left to right"),
+        "energy_error": (("voltage",), error, UNIT_TORQUE, "error of the energy quadrature, largest spin current"),
+        "magnetization": (("angle", "xyz"), m, "1", "direction of the free magnet"),
+    }  # fmt: skip
+    return xr.Dataset(
+        {name: (dims, data, {"units": u, "long_name": text}) for name, (dims, data, u, text) in variables.items()},
+        coords={
+            "angle": ("angle", angles, {"units": "rad", "long_name": "angle between free and fixed magnet"}),
+            "voltage": ("voltage", voltages, {"units": "V", "long_name": "bias voltage, mu_L - mu_R = eV"}),
+            "xyz": ["x", "y", "z"],
+            "bond": [_bond_name(stack, b) for b in cuts.bonds],
+        },
+        attrs={
+            "cell_area": stack.area,
+            "cell_area_units": "nm^2",
+            "kmesh": repr(kset),
+            "temperature": list(_temperatures(temperature)),
+            "temperature_units": "K",
+            "energy_tolerance": tolerance,
+        },
+    )
+
+
+def layer_torque(
+    system,
+    *,
+    angle,
+    voltage=0.0,
+    kmesh,
+    temperature: float | tuple[float, float] = 0.0,
+    tolerance: float = DEFAULT_TOLERANCE,
+    comm=None,
+    progress: str | None = None,
+) -> xr.Dataset:
+    """Torque on every layer by two routes, and the spin current through every cut.
+
+    Arguments as for `spin_torque`; any number of magnets.
+
+    Returns
+    -------
+    Dataset
+        dims angle, voltage, layer (bond), xyz, eV per cell, laboratory frame. `torque`: Q(l-1) - Q(l), the divergence of
+        the spin current. `torque_exchange`: (i/2) Tr([sigma, H_l] rho_ll), which is (1/2) m_l x Tr[D_l sigma rho_ll].
+        `spin_current`: through every cut, bond l between layer l and l + 1 (the leads' cells included). Without
+        spin-orbit coupling the two torques agree; the difference is the torque on the lattice.
+    """
+    angles, voltages, kset, stack = _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance)
+    layers = tuple(range(1, stack.layers + 1))
+    cuts = Cuts(tuple(range(stack.layers + 1)), layers)
+    _require_open_leads(stack, kset)
+    value, error = _sweep(stack, angles, voltages, cuts, kset, temperature, tolerance, comm, progress)
+    current = np.stack([cuts.currents(v) for v in value], axis=1)[..., 1:]
+    exchange = np.stack([cuts.torques(v) for v in value], axis=1)
+    plane = ("angle", "voltage")
+    spin_error = error[:, :, np.flatnonzero(cuts.is_spin_current)].max(axis=(1, 2))
+    return xr.Dataset(
+        {
+            "torque": (
+                (*plane, "layer", "xyz"), current[:, :, :-1] - current[:, :, 1:],
+                {"units": UNIT_TORQUE, "long_name": "torque on the layer, from the spin current"}),
+            "torque_exchange": (
+                (*plane, "layer", "xyz"), exchange,
+                {"units": UNIT_TORQUE, "long_name": "torque on the layer, from its exchange field"}),
+            "spin_current": (
+                (*plane, "bond", "xyz"), current, {"units": UNIT_TORQUE, "long_name": "spin current, left to right"}),
+            "energy_error": (
+                ("voltage",), spin_error, {"units": UNIT_TORQUE, "long_name": "error of the energy quadrature"}),
+        },
+        coords={
+            "angle": ("angle", angles, {"units": "rad"}),
+            "voltage": ("voltage", voltages, {"units": "V"}),
+            "layer": list(stack.layer_names),
+            "bond": [_bond_name(stack, b) for b in cuts.bonds],
+            "xyz": ["x", "y", "z"],
+        },
+        attrs={"cell_area": stack.area, "kmesh": repr(kset), "energy_tolerance": tolerance},
+    )  # fmt: skip
+
+
+def interlayer_coupling(
+    system,
+    *,
+    kmesh,
+    angle=(0.0, np.pi),
+    temperature: float = 0.0,
+    tolerance: float = DEFAULT_TOLERANCE,
+    comm=None,
+    progress: str | None = None,
+) -> xr.Dataset:
+    """Grand potential versus angle at V = 0, from ln det G along the contour.
+
+    Omega(angle) = -(1/pi) Im Int dE f(E) ln det G(E, angle), relative to the first angle. With all that lies beyond the cut
+    turning rigidly, only det(1 - g_left V g_right V^dagger) there depends on the angle. This is the second route to the
+    zero-bias field-like torque: tau_FL = (1/sin) dOmega/d angle.
+
+    Returns
+    -------
+    Dataset
+        `grand_potential` (angle), eV per cell, and its `energy_error`.
+
+    Raises
+    ------
+    InputError
+        If another magnet lies beyond the free one, or the free one is part of no end of the stack.
+    """
+    angles, _, kset, stack = _sweep_arguments(system, angle, 0.0, kmesh, temperature, tolerance)
+    if stack.free is not stack.magnets[-1] and stack.free is not stack.magnets[0]:
+        raise InputError("interlayer_coupling: magnets lie on both sides of the free one; name an outer magnet as free=")
+    cut = stack.free.start - 1 if stack.free is stack.magnets[-1] else stack.free.stop - 1
+    fermi = Fermi(0.0, _temperatures(temperature)[0])
+    chains = [stack.chain(float(a), 0.0) for a in angles]
+    bottom = min(chain.lowest_energy for chain in chains) - BELOW_SPECTRUM
+
+    def kernel(k, z, step):
+        joins: list[Join] = [Sweeps(chain, k, z).join(cut) for chain in chains]
+        return np.stack([(step * j.log_determinant_ratio(joins[0])).imag for j in joins], axis=-1) / np.pi
+
+    def one(index):
+        k, weights = kset.take(index)
+        everything = np.ones(len(angles), dtype=bool)
+        result = _sea_integral(kernel, fermi, bottom, k, weights, tolerance=tolerance, reference=everything)
+        return result.value, result.error
+
+    results = parallel.map_chunks(one, interleaved_chunks(kset.size, CHUNK), comm, progress=progress)
+    value = sum((v for v, _ in results), np.zeros(len(angles)))
+    error = sum((e for _, e in results), np.zeros(len(angles)))
+    return xr.Dataset(
+        {
+            "grand_potential": (
+                ("angle",), value, {"units": UNIT_TORQUE, "long_name": "grand potential relative to the first angle"}),
+            "energy_error": (("angle",), error, {"units": UNIT_TORQUE, "long_name": "error of the energy quadrature"}),
+        },
+        coords={"angle": ("angle", angles, {"units": "rad"})},
+        attrs={"cell_area": stack.area, "kmesh": repr(kset), "energy_tolerance": tolerance},
+    )  # fmt: skip
+
+
+def torkance(d: xr.Dataset, at_voltage: float = 0.0) -> xr.Dataset:
+    """d torque/dV of both coefficients at a voltage, by a cubic spline through the voltages of a `spin_torque` result.
+
+    Returns
+    -------
+    Dataset
+        `damping_like` and `field_like` (angle), eV/V per cell; `qt.per_area` gives (hbar/2e) Ohm^-1 m^-2.
+
+    Raises
+    ------
+    InputError
+        For fewer than two voltages, or a voltage outside their range.
+    """
+    V = d["voltage"].values
+    if len(V) < 2:
+        raise InputError("torkance: the dataset has one voltage; a derivative needs at least two, better five")
+    if not V.min() <= at_voltage <= V.max():
+        raise InputError(f"torkance: at_voltage={at_voltage:g} lies outside the voltages {V.min():g} ... {V.max():g} V")
+    order = np.argsort(V)
+    result = {}
+    for name in ("damping_like", "field_like"):
+        slope = CubicSpline(V[order], d[name].values[:, order], axis=1)(at_voltage, 1)
+        attrs = {"units": "eV/V per cell", "long_name": d[name].attrs["long_name"].replace("torque", "torkance")}
+        result[name] = (("angle",), slope, attrs)
+    return xr.Dataset(result, coords={"angle": d["angle"]}, attrs={**d.attrs, "at_voltage": at_voltage})
+
+
+def _bond_name(stack: LayeredSystem, bond: int) -> str:
+    names = ["left lead cell", *stack.layer_names, "right lead cell"]
+    return f"{names[bond]} | {names[bond + 1]}"
+
+
+def _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance):
+    angles, voltages = np.atleast_1d(np.asarray(angle, float)), np.atleast_1d(np.asarray(voltage, float))
+    for name, values in (("angle", angles), ("voltage", voltages)):
+        if values.ndim != 1 or not len(values) or not np.all(np.isfinite(values)):
+            raise InputError(f"{name}={values.tolist()} must be a list of finite numbers")
+    if not 0 < tolerance < 1:
+        raise InputError(f"tolerance={tolerance!r} must lie between 0 and 1")
+    _temperatures(temperature)
+    stack = as_layered(system)
+    if stack.has_barrier is False and np.abs(voltages).max() > UNSHIFTED_LIMIT:
+        warnings.warn(
+            f"the stack has no barrier, so the bands do not shift with the bias; {np.abs(voltages).max():g} V is beyond "
+            f"{UNSHIFTED_LIMIT} V, where occupations alone describe it (mark layers with barrier=True)",
+            stacklevel=3,
+        )
+    return angles, voltages, as_kset(kmesh), stack
+
+
+def _temperatures(temperature) -> tuple[float, float]:
+    pair = (temperature, temperature) if np.isscalar(temperature) else tuple(temperature)
+    if len(pair) != 2 or not all(np.isfinite(T) and T >= 0 for T in pair):
+        raise InputError(f"temperature={temperature!r} must be one number in K, not negative, or (left, right)")
+    return float(pair[0]), float(pair[1])
+
+
+def _directions(stack: LayeredSystem, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """(m, p) as found in the blocks, checked against the angle asked for."""
+    chain = stack.chain(angle, 0.0)
+    found = []
+    for magnet in (stack.free, stack.fixed):
+        axes = [chain.onsite[e].spin_part.axis for e in magnet if chain.onsite[e].spin_part.axis is not None]
+        if not axes:
+            raise InputError("a magnet has no exchange of its own in its on-site terms; its direction is unknown")
+        found.append(np.array(axes[0]))
+    cosine = float(found[0] @ found[1])
+    if abs(cosine - np.cos(angle)) > PARALLEL_LIMIT:
+        raise InputError(
+            f"params(angle={angle:g}) turns the free magnet to {np.degrees(np.arccos(np.clip(cosine, -1, 1))):.4g} degrees "
+            "from the fixed one; let it point along (sin, 0, cos) in the frame of the fixed one"
+        )
+    return found[0], found[1]
+
+
+def _require_open_leads(stack: LayeredSystem, kset: KSet) -> None:
+    """Refuse a lead without channels at the Fermi energy, looked at on a sample of the mesh, before any solve."""
+    from qtorque.brillouin import KPoints
+
+    sample = np.unique(np.linspace(0, kset.size - 1, min(kset.size, CHANNEL_SAMPLE)).astype(int))
+    require_open_channels(solve_points(stack.chain(), KPoints(*kset.take(sample)), 0.0, stack.area))

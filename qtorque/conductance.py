@@ -1,0 +1,269 @@
+"""Transmission, conductance, polarisation, magnetoresistance, Sharvin and mixing conductances.
+
+Conductances are dimensionless, per in-plane cell and spin (unit e^2/h); `per_area` gives SI.
+"""
+
+import numpy as np
+import xarray as xr
+
+from qtorque import parallel
+from qtorque._linalg import adjoint
+from qtorque.bloch import as_layered
+from qtorque.brillouin import KPoints, KSet, as_kset, interleaved_chunks
+from qtorque.errors import InputError
+from qtorque.green import common_axis
+from qtorque.scattering import CHUNK, Scattering, require_open_channels, solve, solve_points
+from qtorque.spin import su2
+from qtorque.units import conductance_per_area, energy_per_area, torkance_per_area
+
+SPINS = ["up", "down"]
+CONDUCTANCE_UNIT = "e^2/h per cell"
+EQUAL_BROADENING = 1e-9
+"""Relative difference of Gamma of the two spins below which a lead counts as normal."""
+
+
+def transmission(s: Scattering, source: str | int = "left", target: str | int = "right") -> xr.DataArray:
+    """T^{s->s'} = Tr[Gamma_target^{s'} G Gamma_source^{s} G^dagger] = sum over channels of |t|^2, per k and spin.
+
+    With source and target equal it is the reflection probability R^{s->s'}.
+
+    Returns
+    -------
+    DataArray
+        dims (k, spin_in, spin_out); spin axes are those of the two leads, z where a lead is not magnetic.
+    """
+    t = s.amplitudes[s.lead(target), s.lead(source)]
+    values = np.einsum("ktsab,ktsab->kst", t, t.conj()).real
+    return _over_k(s, values, ("k", "spin_in", "spin_out"), "transmission", "transmission probability")
+
+
+def k_average(x: xr.DataArray | xr.Dataset) -> xr.DataArray | xr.Dataset:
+    """The sum over k with the weights the array carries: a quantity per in-plane cell."""
+    if "weight" not in x.coords:
+        raise InputError(f"{getattr(x, 'name', x)!r} carries no k weights; give a k-resolved result of qtorque")
+    averaged = (x * x["weight"]).sum("k")
+    averaged.attrs.update(x.attrs)
+    return averaged
+
+
+def conductance(
+    system,
+    *,
+    source: str | int = "left",
+    target: str | int = "right",
+    energy: float | None = None,
+    kmesh=None,
+    angle: float | None = None,
+    voltage: float = 0.0,
+    comm=None,
+    progress: str | None = None,
+) -> xr.DataArray:
+    """Landauer conductance sum_k w_k T^{s->s'}(k), in e^2/h per cell.
+
+    Of a `Scattering`, or streamed from a stack with `energy=` and `kmesh=`, in memory that does not grow with the mesh.
+
+    Returns
+    -------
+    DataArray
+        dims (spin_in, spin_out)
+    """
+    if isinstance(system, Scattering):
+        return _named(k_average(transmission(system, source, target)), "conductance", CONDUCTANCE_UNIT, "conductance")
+    total = _streamed(
+        system, lambda s: k_average(transmission(s, source, target)), energy, kmesh, angle, voltage, comm, progress
+    )
+    return _named(total, "conductance", CONDUCTANCE_UNIT, "conductance")
+
+
+def polarization(s: Scattering, source: str | int = "left", target: str | int = "right") -> float:
+    """(G_up - G_dn)/(G_up + G_dn) of the spin that arrives in the target lead, both spins of the source equally occupied."""
+    G = conductance(s, source=source, target=target).sum("spin_in")
+    total = float(G.sum())
+    if total == 0:
+        raise InputError(f"no transmission from {source!r} to {target!r}; the polarization is undefined")
+    return float(G.sel(spin_out="up") - G.sel(spin_out="down")) / total
+
+
+def tmr(system, *, energy: float = 0.0, kmesh=None, voltage: float = 0.0, comm=None) -> float:
+    """(G_P - G_AP)/G_AP with the free magnet at 0 and at 180 degrees to the fixed one: TMR, or GMR of a spin valve.
+
+    At a finite `voltage` these are the transmissions at `energy` in the biased junction.
+    """
+    as_layered(system).free  # noqa: B018 -- refuses a stack without two magnets
+    parallel_, antiparallel = (
+        float(conductance(system, energy=energy, kmesh=kmesh, angle=angle, voltage=voltage, comm=comm).sum())
+        for angle in (0.0, np.pi)
+    )
+    if antiparallel == 0:
+        raise InputError("no transmission in the antiparallel state; the ratio is infinite")
+    return (parallel_ - antiparallel) / antiparallel
+
+
+def sharvin_conductance(s: Scattering, lead: str | int = "left") -> xr.DataArray:
+    """Open channels of a lead per in-plane cell, for each spin: dims (spin,)."""
+    values = s.open_channels[:, s.lead(lead)].astype(float)
+    x = _over_k(s, values, ("k", "spin"), "sharvin_conductance", "Sharvin conductance")
+    return _named(k_average(x), "sharvin_conductance", CONDUCTANCE_UNIT, "Sharvin conductance")
+
+
+def mixing_conductance(
+    system,
+    *,
+    lead: str | int = "left",
+    energy: float | None = None,
+    kmesh=None,
+    voltage: float = 0.0,
+    comm=None,
+    progress: str | None = None,
+) -> xr.DataArray:
+    """Reflection spin-mixing conductance g_up,dn = Tr[1 - r_up r_dn^dagger] of a normal lead (complex).
+
+    Up and down are along the magnetization, wherever it points. Streamed (a sum over k) from a stack with `energy=` and
+    `kmesh=`; per k from a `Scattering`.
+
+    Returns
+    -------
+    DataArray
+        dims (k,) of a `Scattering`; use `k_average`. No dims if streamed.
+
+    Raises
+    ------
+    InputError
+        If the lead is magnetic or the magnets are not collinear.
+
+    Notes
+    -----
+    A. Brataas, Yu. V. Nazarov, G. E. W. Bauer, Phys. Rev. Lett. 84, 2481 (2000) (cited from memory).
+    """
+    if not isinstance(system, Scattering):
+        total = _streamed(
+            system, lambda s: k_average(mixing_conductance(s, lead=lead)), energy, kmesh, None, voltage, comm, progress
+        )
+        return _named(total, "mixing_conductance", CONDUCTANCE_UNIT, "spin-mixing conductance")
+    s, p = system, system.lead(lead)
+    _require_normal(s, p)
+    r = _along_magnets(s, s.amplitudes[p, p], p, p)
+    channels = s.open_channels[:, p, 0]
+    values = channels - np.einsum("kab,kab->k", r[:, 0, 0], r[:, 1, 1].conj())
+    return _over_k(s, values, ("k",), "mixing_conductance", "spin-mixing conductance")
+
+
+def transmitted_mixing_conductance(
+    s: Scattering, source: str | int = "left", target: str | int = "right"
+) -> xr.DataArray:
+    """Transmission spin-mixing conductance Tr[t_up t_dn^dagger] between two normal leads (complex): dims (k,).
+
+    Raises
+    ------
+    InputError
+        If a lead is magnetic: its two spins share no channels, and the product of amplitudes means nothing.
+    """
+    p, q = s.lead(target), s.lead(source)
+    for number in (p, q):
+        _require_normal(s, number)
+    t = _along_magnets(s, s.amplitudes[p, q], p, q)
+    values = np.einsum("kab,kab->k", t[:, 0, 0], t[:, 1, 1].conj())
+    return _over_k(s, values, ("k",), "transmitted_mixing_conductance", "transmitted spin-mixing conductance")
+
+
+def schep_corrected(conductance, sharvin_normal, sharvin_other=None):
+    """1/g~ = 1/g - (1/2)(1/g_N + 1/g_F): the interface alone, without the contact resistance of its leads.
+
+    For the mixing conductance leave `sharvin_other` out: 1/g~ = 1/g - 1/(2 g_N).
+    K. M. Schep et al., Phys. Rev. B 56, 10805 (1997); G. E. W. Bauer et al., Phys. Rev. B 67, 094421 (2003) (from memory).
+    """
+    contact = 1 / sharvin_normal if sharvin_other is None else 1 / sharvin_normal + 1 / sharvin_other
+    return 1 / (1 / conductance - 0.5 * contact)
+
+
+_PER_AREA = {
+    CONDUCTANCE_UNIT: (conductance_per_area, "Ohm^-1 m^-2"),
+    "eV per cell": (energy_per_area, "J/m^2"),
+    "eV/V per cell": (torkance_per_area, "(hbar/2e) Ohm^-1 m^-2"),
+}
+
+
+def per_area(x: xr.DataArray, system) -> xr.DataArray:
+    """A conductance, torque or torkance per in-plane cell in SI units per area.
+
+    e^2/h per cell -> Ohm^-1 m^-2; eV per cell -> J/m^2; eV/V per cell -> (hbar/2e) Ohm^-1 m^-2.
+
+    Parameters
+    ----------
+    x
+        With `units` in its attributes, as all results of qtorque have.
+    system
+        The stack (or its `Scattering`) whose in-plane cell is the area, or a number in nm^2.
+    """
+    if isinstance(system, Scattering):
+        area = system.area
+    else:
+        area = float(system) if isinstance(system, (int, float)) else as_layered(system).area
+    unit = x.attrs.get("units")
+    if unit not in _PER_AREA:
+        raise InputError(f"per_area: unit {unit!r} is not one of {', '.join(_PER_AREA)}")
+    if area is None or area <= 0:
+        raise InputError(f"per_area: area={area!r}; give the in-plane cell in nm^2")
+    convert, new = _PER_AREA[unit]
+    result = convert(x, area)
+    result.attrs.update(x.attrs, units=new)
+    return result
+
+
+def _require_normal(s: Scattering, p: int) -> None:
+    if s.lead_magnetic[p]:
+        raise InputError(f"the {s.leads[p]} lead is magnetic; a mixing conductance needs equal channels for both spins")
+    if s.spin_axis is None:
+        raise InputError("the magnets are not collinear; a mixing conductance needs one spin axis, set the angle to 0")
+
+
+def _along_magnets(s: Scattering, block: np.ndarray, p: int, q: int) -> np.ndarray:
+    """Amplitudes with the spins of both leads turned from the leads' axes to the axis of the magnets."""
+    axis = s.spin_axis
+    if all(common_axis(axis, tuple(s.lead_axes[n])) and np.dot(axis, s.lead_axes[n]) > 0 for n in (p, q)):
+        return block
+    out, into = (adjoint(su2(axis)) @ su2(s.lead_axes[n]) for n in (p, q))
+    return np.einsum("xt,ktsab,ys->kxyab", out, block, into.conj(), optimize=True)
+
+
+def _streamed(system, reduce, energy, kmesh, angle, voltage, comm, progress):
+    """sum over chunks of k of reduce(Scattering), in the order of the chunks."""
+    if energy is None or kmesh is None:
+        raise InputError("energy= and kmesh= are needed to stream from a stack (or give a Scattering)")
+    stack, kset = as_layered(system), as_kset(kmesh)
+    chain = stack.chain(angle, voltage)
+
+    def one(index: np.ndarray):
+        s = solve_points(chain, KPoints(*kset.take(index)), energy, stack.area)
+        return reduce(s), s.open_channels.any(axis=(0, 2))
+
+    results = parallel.map_chunks(one, interleaved_chunks(kset.size, CHUNK), comm, progress=progress)
+    opened = np.any([o for _, o in results], axis=0)
+    _require_any(opened, energy)
+    total = results[0][0]
+    for value, _ in results[1:]:
+        total = total + value
+    return total
+
+
+def _require_any(opened: np.ndarray, energy: float) -> None:
+    for name, is_open in zip(("left", "right"), opened, strict=True):
+        if not is_open:
+            raise InputError(
+                f"the {name} lead has no open channel at energy={energy:g} eV on this mesh; choose an energy inside its band"
+            )
+
+
+def _over_k(s: Scattering, values: np.ndarray, dims: tuple[str, ...], name: str, long_name: str) -> xr.DataArray:
+    """A k-resolved array with its momenta, weights and spin labels."""
+    k, weights = s.kset.take(np.arange(s.kset.size))
+    coords: dict = {d: SPINS for d in dims if d.startswith("spin")}
+    coords |= {"k1": ("k", k[:, 0]), "k2": ("k", k[:, 1]), "weight": ("k", weights)}
+    attrs = {"units": CONDUCTANCE_UNIT, "long_name": long_name, "energy": s.energy}
+    return xr.DataArray(values, dims=dims, coords=coords, name=name, attrs=attrs)
+
+
+def _named(x: xr.DataArray, name: str, units: str, long_name: str) -> xr.DataArray:
+    x = x.rename(name)
+    x.attrs.update(units=units, long_name=long_name)
+    return x

@@ -1,0 +1,355 @@
+"""Spin-resolved scattering matrices, from the layered engine or from Kwant.
+
+Both engines give the retarded Green function G_pq between the leads' interfaces and the self-energies; one and the same
+formula makes the amplitudes of it,
+
+    S_pq = -delta_pq + i W_p^dagger G_pq W_q,    Gamma_p = i (Sigma_p - Sigma_p^dagger) = W_p W_p^dagger
+
+(D. S. Fisher and P. A. Lee, Phys. Rev. B 23, 6851 (1981), cited from memory). The channels are the eigenvectors of Gamma,
+normalised to unit flux, and those of a normal lead are the same for both spins. Products such as r_up r_dn^dagger are
+therefore meaningful as they stand, whatever the order of orbitals, degeneracies or the spin axis. Mode bases of separate
+up and down problems (raw Kwant S blocks) do not have this property.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from qtorque._linalg import adjoint
+from qtorque.bloch import Chain, Fourier, LayeredSystem, SpinPart, as_layered
+from qtorque.brillouin import KMesh, KPoints, KSet, as_kset, kpoints
+from qtorque.errors import InputError
+from qtorque.green import Axis, SpinMatrix, Sweeps, common_axis
+from qtorque.spin import su2
+
+OPEN_CHANNEL = 1e-9
+"""A channel is open if its eigenvalue of Gamma exceeds this share of |Sigma|; rounding leaves closed ones at 1e-15."""
+CHUNK = 4096
+"""Momenta solved at once: bounds the memory; the speed is flat from a few hundred on."""
+Z_AXIS = (0.0, 0.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Scattering:
+    """k-resolved scattering amplitudes between every pair of leads.
+
+    Attributes
+    ----------
+    energy
+        eV.
+    kset
+        The momenta and their weights.
+    leads
+        Names of the leads; the first two are "left" and "right" for a stack.
+    amplitudes
+        amplitudes[out, in] with lead numbers: shape (nk, spin out, spin in, channels out, channels in), amplitudes per
+        unit flux; zero where a channel is closed. Spin index 0 is "up", along the axis of that lead.
+    open_channels
+        shape (nk, lead, spin)
+    lead_axes
+        Spin axis of every lead: its own majority direction, z if it is not magnetic. shape (lead, 3)
+    lead_magnetic
+        Whether the two spins of a lead differ.
+    spin_axis
+        The one axis of all magnets; None if they are not collinear.
+    unitarity_error
+        max |S^dagger S - 1| over the open channels, shape (nk,)
+    area
+        In-plane cell, nm^2; None for a system without one.
+    """
+
+    energy: float
+    kset: KSet
+    leads: tuple[str, ...]
+    amplitudes: Mapping[tuple[int, int], np.ndarray]
+    open_channels: np.ndarray
+    lead_axes: np.ndarray
+    lead_magnetic: tuple[bool, ...]
+    spin_axis: Axis
+    unitarity_error: np.ndarray
+    area: float | None
+
+    def lead(self, name: str | int) -> int:
+        """The number of a lead given by name or number."""
+        if isinstance(name, (int, np.integer)) and 0 <= name < len(self.leads):
+            return int(name)
+        if name not in self.leads:
+            raise InputError(f"lead={name!r} is unknown; the leads are {', '.join(self.leads)}")
+        return self.leads.index(str(name))
+
+    def reflection(self, lead: str | int = "left") -> np.ndarray:
+        """r of a lead: (nk, spin out, spin in, channels out, channels in)."""
+        p = self.lead(lead)
+        return self.amplitudes[p, p]
+
+    def transmission_amplitudes(self, source: str | int = "left", target: str | int = "right") -> np.ndarray:
+        """t from source to target: (nk, spin out, spin in, channels out, channels in)."""
+        return self.amplitudes[self.lead(target), self.lead(source)]
+
+
+def solve(
+    system,
+    *,
+    energy: float = 0.0,
+    kmesh=None,
+    engine: str = "layered",
+    angle: float | None = None,
+    voltage: float = 0.0,
+    params: Mapping | None = None,
+) -> Scattering:
+    """Scattering matrices of a stack at every momentum, or of a finalised Kwant system.
+
+    Parameters
+    ----------
+    system
+        A `Stack`, the result of `layered`, or (engine "kwant") a finalised Kwant system of any geometry with any number of
+        leads, spin as the last tensor factor on every site.
+    energy
+        eV.
+    kmesh
+        `qt.kmesh(n)` or `qt.kpoints(points)`; not for a finalised Kwant system.
+    engine
+        "layered": recursive Green functions for many momenta at once; "kwant": Kwant's own solver, one momentum at a time.
+    angle
+        Angle of the free magnet to the fixed one, rad; as declared if None.
+    voltage
+        V.
+    params
+        Kwant parameters of a finalised system.
+
+    Raises
+    ------
+    InputError
+        For bad arguments, leads that conserve no spin, or a lead without an open channel on the whole mesh.
+    """
+    if not np.isscalar(energy) or not np.isfinite(energy):
+        raise InputError(f"energy={energy!r} is not a finite number; give it in eV")
+    if hasattr(system, "lead_interfaces"):
+        if engine != "kwant":
+            raise InputError(f"engine={engine!r} cannot take a finalised Kwant system; use engine='kwant'")
+        if kmesh is not None:
+            raise InputError("kmesh= has no meaning for a finalised Kwant system; bind its momenta in params=")
+        return _solve_finalised(system, energy, params or {})
+    if params is not None:
+        raise InputError("params= belongs to a finalised Kwant system; a stack takes angle= and voltage=")
+    if kmesh is None:
+        raise InputError("kmesh= is missing; give qt.kmesh(n)")
+    kset, stack = as_kset(kmesh), as_layered(system)
+    if engine == "layered":
+        pieces = []
+        chain = stack.chain(angle, voltage)
+        for start in range(0, kset.size, CHUNK):
+            k, _ = kset.take(np.arange(start, min(start + CHUNK, kset.size)))
+            pieces.append(_solve_chain(chain, k, energy))
+    elif engine == "kwant":
+        pieces = list(_solve_wrapped(stack, kset, energy, stack.params(angle, voltage)))
+    else:
+        raise InputError(f"engine={engine!r} is unknown; use 'layered' or 'kwant'")
+    result = _gather(pieces, energy, kset, ("left", "right"), stack.area)
+    if isinstance(kset, KMesh):
+        require_open_channels(result)
+    return result
+
+
+def require_open_channels(s: Scattering) -> None:
+    """Refuse an energy outside the band of a lead."""
+    for p, name in enumerate(s.leads):
+        if not s.open_channels[:, p].any():
+            raise InputError(
+                f"the {name} lead has no open channel at energy={s.energy:g} eV on this mesh; choose an energy inside its band"
+            )
+
+
+def solve_points(chain: Chain, kset: KPoints, energy: float, area: float | None) -> Scattering:
+    """The layered engine at a block of momenta; what a streamed sum is made of."""
+    return _gather([_solve_chain(chain, kset.points, energy)], energy, kset, ("left", "right"), area)
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """Amplitudes at some momenta, before they are put together."""
+
+    amplitudes: dict[tuple[int, int], np.ndarray]
+    open_channels: np.ndarray
+    unitarity_error: np.ndarray
+    lead_parts: tuple[SpinPart, ...]
+    spin_axis: Axis
+
+
+def _solve_chain(chain: Chain, k: np.ndarray, energy: float) -> _Piece:
+    sweeps = Sweeps(chain, k, np.array([[float(energy)]]))
+    parts = []
+    for lead, hopping, name in (
+        (chain.onsite[0], chain.left_outward, "left"),
+        (chain.onsite[-1], chain.right_outward, "right"),
+    ):
+        part = lead.spin_part
+        if not hopping.spin_part.diagonal_along(part.axis):
+            part = SpinPart(None, False)
+        elif part.independent:
+            part = hopping.spin_part
+        _require_spin(part, name)
+        parts.append(part)
+    corners = {pair: block[:, 0] for pair, block in sweeps.corners().items()}
+    sigma = []
+    for p, part in enumerate(parts):
+        matrix = SpinMatrix(sweeps.self_energy(p).full, None).data[0][:, 0]
+        sigma.append(_in_frame(np.broadcast_to(matrix, (len(k), *matrix.shape[1:])), part.axis or Z_AXIS, part.axis or Z_AXIS))
+    axis = _chain_axis(chain)
+    return _amplitudes(corners, sigma, tuple(parts), axis)
+
+
+def _chain_axis(chain: Chain) -> Axis:
+    """The one spin axis of a chain, z if nothing depends on spin, None if there is more than one."""
+    everything = [*chain.onsite, *chain.bond, chain.left_outward, chain.right_outward]
+    axis = next((f.spin_part.axis for f in everything if f.spin_part.axis is not None), Z_AXIS)
+    return axis if all(f.spin_part.diagonal_along(axis) for f in everything) else None
+
+
+def _solve_wrapped(stack: LayeredSystem, kset: KSet, energy: float, params: Mapping):
+    system = stack.wrapped()
+    for index in range(kset.size):
+        (k,), _ = kset.take(np.array([index]))
+        yield _solve_kwant(system, energy, {**params, "k_x": float(k[0]), "k_y": float(k[1])})
+
+
+def _solve_finalised(system, energy: float, params: Mapping) -> Scattering:
+    piece = _solve_kwant(system, energy, params)
+    count = len(system.leads)
+    names = tuple(["left", "right"][:count]) + tuple(f"lead {p}" for p in range(2, count))
+    return _gather([piece], energy, kpoints([[0.0, 0.0]]), names, None)
+
+
+def _solve_kwant(system, energy: float, params: Mapping) -> _Piece:
+    """Green function and self-energies from Kwant's sparse solver and its own lead modes."""
+    import kwant
+
+    used = {name: value for name, value in params.items() if name in system.parameters}
+    missing = sorted(set(system.parameters) - set(used))
+    if missing:
+        raise InputError(f"params lacks {', '.join(missing)}, asked for by the Kwant system; give params=")
+    H = system.hamiltonian_submatrix(params=used)
+    _require_hermitian(H, "the scattering region")
+    parts = []
+    for p, lead in enumerate(system.leads):
+        needed = {name: used[name] for name in lead.parameters}
+        cell, hopping = lead.cell_hamiltonian(params=needed), lead.inter_cell_hopping(params=needed)
+        _require_hermitian(cell, f"lead {p}")
+        if len(cell) % 2:
+            raise InputError(f"lead {p} has {len(cell)} orbitals per cell; spin needs an even number, spin as last factor")
+        padded = np.zeros_like(cell)
+        padded[:, : hopping.shape[1]] = hopping
+        part = Fourier(np.array([[0, 0], [1, 0]]), np.array([cell, padded])).spin_part
+        _require_spin(part, f"lead {p}")
+        parts.append(part)
+    green = kwant.greens_function(system, energy, params=used)
+    count = len(system.leads)
+    corners = {(p, q): green.submatrix(p, q)[None] for p in range(count) for q in range(count)}
+    sigma = []
+    for part, matrix in zip(parts, green.lead_info, strict=True):
+        axis = part.axis or Z_AXIS
+        sigma.append(_in_frame(matrix[None], axis, axis))
+    region = Fourier(np.array([[0, 0]]), H[None]).spin_part
+    axes = [part.axis for part in (region, *parts) if part.axis is not None]
+    axis: Axis = axes[0] if axes else Z_AXIS
+    collinear = region.collinear and all(common_axis(axis, other) for other in axes)
+    return _amplitudes(corners, sigma, tuple(parts), axis if collinear else None)
+
+
+def _require_spin(part: SpinPart, name: str) -> None:
+    if not part.collinear:
+        raise InputError(f"the {name} lead conserves no spin; spin-resolved scattering needs leads without spin-orbit coupling")
+
+
+def _require_hermitian(matrix: np.ndarray, name: str) -> None:
+    difference = float(np.abs(matrix - matrix.conj().T).max(initial=0.0))
+    if not np.isfinite(difference):
+        raise InputError(f"H of {name} is not finite; check its values and params")
+    if difference > 1e-12 * max(1.0, float(np.abs(matrix).max(initial=0.0))):
+        raise InputError(f"H of {name} is not Hermitian (off by {difference:.3g} eV); mend its on-site values")
+
+
+def _in_frame(matrix: np.ndarray, row_axis, column_axis) -> np.ndarray:
+    """Full matrices (nk, 2n, 2m) as spin blocks in the frames of two axes: (2, 2, nk, n, m)."""
+    points, rows, columns = matrix.shape
+    split = matrix.reshape(points, rows // 2, 2, columns // 2, 2)
+    return np.einsum("as,kiajb,bt->stkij", su2(row_axis).conj(), split, su2(column_axis), optimize=True)
+
+
+def _amplitudes(corners, sigma, parts: tuple[SpinPart, ...], spin_axis: Axis) -> _Piece:
+    """Amplitudes from Green functions (nk, 2n_p, 2n_q) and self-energies in the leads' frames (2, 2, nk, n_p, n_p)."""
+    channels, opened = [], []
+    for part, matrix in zip(parts, sigma, strict=True):
+        gamma = np.stack([1j * (matrix[s, s] - adjoint(matrix[s, s])) for s in range(2)])
+        if part.independent:
+            gamma[:] = gamma.mean(axis=0)
+        scale = np.abs(matrix).max(axis=(0, 1, 3, 4))
+        factor, is_open = _channels(gamma, scale)
+        if part.independent:
+            factor[1] = factor[0]
+        channels.append(factor)
+        opened.append(is_open)
+    axes = [part.axis or Z_AXIS for part in parts]
+    result = {}
+    for (p, q), green in corners.items():
+        block = _in_frame(green, axes[p], axes[q])
+        S = 1j * (adjoint(channels[p])[:, None] @ block @ channels[q][None])
+        if p == q:
+            for s in range(2):
+                S[s, s] -= opened[p][s][:, :, None] * np.eye(S.shape[-1])
+        result[p, q] = S.transpose(2, 0, 1, 3, 4)
+    count = np.stack([is_open.sum(axis=2).T for is_open in opened], axis=1)
+    return _Piece(result, count, _unitarity_error(result, opened), parts, spin_axis)
+
+
+def _channels(gamma: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """W with Gamma = W W^dagger, most open channel first, closed columns zero; and which are open: (2, nk, n)."""
+    if gamma.shape[-1] == 1:
+        value, vector = gamma[..., 0].real, np.ones_like(gamma)
+    else:
+        value, vector = np.linalg.eigh(gamma)
+        value, vector = value[..., ::-1], vector[..., ::-1]
+    is_open = value > OPEN_CHANNEL * scale[None, :, None]
+    return vector * np.sqrt(np.where(is_open, value, 0.0))[..., None, :], is_open
+
+
+def _unitarity_error(amplitudes, opened) -> np.ndarray:
+    """max |S^dagger S - 1| over the open channels."""
+    count = len(opened)
+    rows = []
+    for p in range(count):
+        parts = [_square(amplitudes[p, q]) for q in range(count)]
+        rows.append(np.concatenate(parts, axis=2))
+    S = np.concatenate(rows, axis=1)
+    is_open = np.concatenate([o.transpose(1, 0, 2).reshape(o.shape[1], -1) for o in opened], axis=1)
+    excess = adjoint(S) @ S - is_open[:, :, None] * np.eye(S.shape[-1])
+    return np.abs(excess).max(axis=(1, 2))
+
+
+def _square(block: np.ndarray) -> np.ndarray:
+    """(nk, spin out, spin in, n, m) -> (nk, 2n, 2m)."""
+    points, _, _, n, m = block.shape
+    return block.transpose(0, 1, 3, 2, 4).reshape(points, 2 * n, 2 * m)
+
+
+def _gather(pieces: list[_Piece], energy: float, kset: KSet, names: tuple[str, ...], area: float | None) -> Scattering:
+    parts = pieces[0].lead_parts
+    opened = np.concatenate([piece.open_channels for piece in pieces])
+    widest = np.maximum(opened.max(axis=(0, 2)), 1)
+    amplitudes = {}
+    for p, q in pieces[0].amplitudes:
+        whole = np.concatenate([piece.amplitudes[p, q] for piece in pieces])
+        amplitudes[p, q] = np.ascontiguousarray(whole[..., : widest[p], : widest[q]])
+    return Scattering(
+        energy=float(energy),
+        kset=kset,
+        leads=names,
+        amplitudes=amplitudes,
+        open_channels=opened,
+        lead_axes=np.array([part.axis or Z_AXIS for part in parts]),
+        lead_magnetic=tuple(not part.independent for part in parts),
+        spin_axis=pieces[0].spin_axis,
+        unitarity_error=np.concatenate([piece.unitarity_error for piece in pieces]),
+        area=area,
+    )

@@ -1,0 +1,149 @@
+"""Spin currents through every cut and torques on every layer and magnet, at one energy.
+
+The kernels here are per momentum and energy; `qtorque.bias` integrates them over the bias window and the Fermi sea. Spin
+currents and torques are energies in eV (hbar/2 included) in the laboratory frame of the spin.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qtorque.bloch import Chain
+from qtorque.errors import InputError
+from qtorque.green import Sweeps, blocks
+
+SMALL_SINE = 1e-4
+"""Below this |sin(angle)| the coefficients come from the limit: the torque itself has lost its digits there."""
+LIMIT_STEP = 0.01
+"""rad; the coefficients are even about 0 and pi, so (4 c(step) - c(2 step))/3 leaves an error of 4 step^4 = 4e-8 c''''/24."""
+PARALLEL_LIMIT = 1e-6
+"""Largest difference of cosines between the angle asked for and the angle found in the blocks."""
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Which cuts and which layers a kernel reports: bond b lies between elements b and b + 1 of the chain.
+
+    The columns of a kernel are (angle, cut, a) with a = 0 (charge), x, y, z, then (angle, layer, xyz).
+    """
+
+    bonds: tuple[int, ...]
+    layers: tuple[int, ...] = ()
+
+    @property
+    def columns(self) -> int:
+        """Columns for each angle."""
+        return 4 * len(self.bonds) + 3 * len(self.layers)
+
+    def currents(self, columns: np.ndarray) -> np.ndarray:
+        """(angle, columns) -> (angle, bond, 4)."""
+        return columns[:, : 4 * len(self.bonds)].reshape(len(columns), len(self.bonds), 4)
+
+    def torques(self, columns: np.ndarray) -> np.ndarray:
+        """(angle, columns) -> (angle, layer, 3)."""
+        return columns[:, 4 * len(self.bonds) :].reshape(len(columns), len(self.layers), 3)
+
+    @property
+    def is_spin_current(self) -> np.ndarray:
+        """Which columns of one angle are spin currents, boolean."""
+        return np.array([False, True, True, True] * len(self.bonds) + [False] * 3 * len(self.layers))
+
+
+def window_kernel(chains: Sequence[Chain], cuts: Cuts, k: np.ndarray, energy: np.ndarray) -> np.ndarray:
+    """The symmetric window (A_L - A_R)/2, per energy: shape (m, nE, angles x columns).
+
+    Spin current Im Tr[(1/2){V^dagger, sigma_a} (A_L - A_R)/2]/(2 pi); torque (i/2) Tr([sigma_a, H] (A_L - A_R)/2)/(2 pi).
+
+    Parameters
+    ----------
+    chains
+        The blocks at every angle.
+    k, energy
+        Phases (m, 2) and real energies (m, nE), eV.
+    """
+    columns = []
+    for chain in chains:
+        sweeps = Sweeps(chain, k, energy)
+        columns += [_half_difference(sweeps.join(b).window_currents()) for b in cuts.bonds]
+        columns += [
+            _half_difference(sweeps.join(e).window_torques(blocks(chain.onsite[e], None, k))) for e in cuts.layers
+        ]
+    return _columns_last(columns) / (2 * np.pi)
+
+
+def sea_kernel(chains: Sequence[Chain], cuts: Cuts, k: np.ndarray, z: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """The Fermi sea, per node of a contour: shape (m, nodes, angles x columns).
+
+    Spin current Re{step Tr[W_a G(l, l+1) - W_a^dagger G(l+1, l)]}/(2 pi), W_a = (1/2){V^dagger, sigma_a}; torque
+    -Im{step (i/2) Tr([sigma_a, H] G)}/pi. The integrands are analytic; `step` is f(z) dz/dx.
+    """
+    columns = []
+    for chain in chains:
+        sweeps = Sweeps(chain, k, z)
+        columns += [(step * sweeps.join(b).sea_currents()).real for b in cuts.bonds]
+        columns += [
+            -2 * (step * sweeps.join(e).sea_torques(blocks(chain.onsite[e], None, k))).imag for e in cuts.layers
+        ]
+    return _columns_last(columns) / (2 * np.pi)
+
+
+def _half_difference(pair: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    return 0.5 * (pair[0] - pair[1])
+
+
+def _columns_last(columns: list[np.ndarray]) -> np.ndarray:
+    """[(c, m, n), ...] -> (m, n, all columns)."""
+    return np.moveaxis(np.concatenate(columns), 0, -1)
+
+
+def torque_on_magnet(currents: dict[int, np.ndarray], magnet: range, last: int, direction: np.ndarray) -> np.ndarray:
+    """Torque on a magnet from the spin currents through its two ends, eV per cell.
+
+    A finite magnet takes Q(in) - Q(out). A semi-infinite one takes the part across its magnetization at its interface:
+    +Q_perp in the right lead, -Q_perp in the left lead.
+
+    Parameters
+    ----------
+    currents
+        bond -> spin current, shape (3,)
+    magnet
+        Its elements of the chain.
+    last
+        Number of the last element, the cell of the right lead.
+    direction
+        Its magnetization.
+    """
+    if magnet.start == 0 and magnet.stop - 1 == last:
+        raise InputError("the stack is one single magnet; a torque needs two magnets")
+    flow = np.zeros(3)
+    if magnet.start > 0:
+        flow = flow + currents[magnet.start - 1]
+    if magnet.stop - 1 < last:
+        flow = flow - currents[magnet.stop - 1]
+    if magnet.start == 0 or magnet.stop - 1 == last:
+        flow = flow - direction * (direction @ flow)
+    return flow
+
+
+def ends(magnet: range, last: int) -> tuple[int, ...]:
+    """The cuts at the ends of a magnet."""
+    return tuple(b for b in (magnet.start - 1, magnet.stop - 1) if 0 <= b < last)
+
+
+def decompose(torque: np.ndarray, m: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(damping-like, field-like) coefficients of torque = DL m x (p x m) + FL m x p.
+
+    Both directions have length sin(angle); the coefficients have it removed. Arrays of vectors are taken along the last
+    axis. Not for parallel m and p.
+    """
+    field = np.cross(m, p)
+    damping = np.cross(m, -field)
+    square = np.sum(field * field, axis=-1)
+    return np.sum(torque * damping, axis=-1) / square, np.sum(torque * field, axis=-1) / square
+
+
+def recompose(damping_like: np.ndarray, field_like: np.ndarray, m: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """The vector DL m x (p x m) + FL m x p."""
+    field = np.cross(m, p)
+    return damping_like[..., None] * np.cross(m, -field) + field_like[..., None] * field
