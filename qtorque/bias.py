@@ -20,7 +20,7 @@ from qtorque import parallel
 from qtorque.bloch import Chain, LayeredSystem, as_layered
 from qtorque.brillouin import KSet, as_kset, interleaved_chunks
 from qtorque.errors import InputError
-from qtorque.green import Join, Sweeps
+from qtorque.green import Join, Phases, Sweeps
 from qtorque.quadrature import Integral, integrate
 from qtorque.scattering import require_open_channels, solve_points
 from qtorque.torque import (
@@ -37,7 +37,7 @@ from qtorque.torque import (
 )
 from qtorque.units import BOLTZMANN_EV, CURRENT_PER_EV
 
-CHUNK = 128
+CHUNK = 512
 """Momenta in one chunk of work: enough to fill numpy's loops, few enough to share between ranks."""
 DEFAULT_TOLERANCE = 1e-6
 """Energy quadrature, relative to the largest spin current at that voltage."""
@@ -49,6 +49,8 @@ BELOW_SPECTRUM = 1.0
 """eV between the start of the contour and the lower bound on the spectrum."""
 CONTOUR_NOISE = 1e-15
 """Rounding of the sea's integrand: the difference of two Green functions of order one."""
+SMALLEST_ERROR = 1e-16
+"""eV per cell: spin currents near a lead are differences of numbers of order one, whose rounding no quadrature lowers."""
 UNSHIFTED_LIMIT = 0.1
 """V; a junction without a barrier drops its bias in its resistances, which occupations alone do not describe beyond this."""
 CHANNEL_SAMPLE = 4096
@@ -118,7 +120,7 @@ def _sea_integral(kernel, fermi: Fermi, bottom: float, k: np.ndarray, weights: n
             contour = path(x)
             return kernel(k[index], contour.z, contour.step)
 
-        return integrate(integrand, 0.0, 1.0, weights, noise=CONTOUR_NOISE, **accuracy)
+        return integrate(integrand, 0.0, 1.0, weights, absolute=SMALLEST_ERROR, noise=CONTOUR_NOISE, **accuracy)
 
     arc = along(lambda x: sea_arc(fermi, bottom, x))
     if fermi.temperature == 0:
@@ -142,7 +144,7 @@ def _window_integral(kernel, fermis, k: np.ndarray, weights: np.ndarray, **accur
     def integrand(index, energy):
         return (left(energy) - right(energy))[..., None] * kernel(k[index], energy)
 
-    return integrate(integrand, low, high, weights, breakpoints=(left.mu, right.mu), **accuracy)
+    return integrate(integrand, low, high, weights, breakpoints=(left.mu, right.mu), absolute=SMALLEST_ERROR, **accuracy)
 
 
 def _integrals(
@@ -417,7 +419,8 @@ def interlayer_coupling(
     bottom = min(chain.lowest_energy for chain in chains) - BELOW_SPECTRUM
 
     def kernel(k, z, step):
-        joins: list[Join] = [Sweeps(chain, k, z).join(cut) for chain in chains]
+        phases = Phases(k)
+        joins: list[Join] = [Sweeps(chain, phases, z).join(cut) for chain in chains]
         return np.stack([(step * j.log_determinant_ratio(joins[0])).imag for j in joins], axis=-1) / np.pi
 
     def one(index):

@@ -83,11 +83,23 @@ class Fourier:
             majority = axis[np.argmax(np.abs(axis) > PARALLEL_TOLERANCE)]
         return SpinPart(tuple((np.sign(majority) * axis).tolist()), True)
 
-    def split(self, axis: np.ndarray) -> "tuple[Fourier, Fourier]":
-        """The blocks of spin up and down along `axis`; the spin-flip part, a rounding error, is dropped."""
-        scalar, *vector = pauli_components(self.matrices)
-        along = np.einsum("a,aRij->Rij", axis, np.array(vector))
-        return Fourier(self.vectors, scalar + along), Fourier(self.vectors, scalar - along)
+    def in_frame(self, axis: tuple[float, float, float] | None) -> np.ndarray:
+        """The matrices of spin up and down along `axis`, shape (nR, 2, n, m), or full ones for None, (nR, 1, 2n, 2m).
+
+        The spin-flip part, which an axis is only given to if it is a rounding error, is dropped.
+        """
+        if axis not in self._frames:
+            if axis is None:
+                self._frames[axis] = self.matrices[:, None]
+            else:
+                scalar, *vector = pauli_components(self.matrices)
+                along = np.einsum("a,aRij->Rij", axis, np.array(vector))
+                self._frames[axis] = np.stack([scalar + along, scalar - along], axis=1)
+        return self._frames[axis]
+
+    @cached_property
+    def _frames(self) -> dict:
+        return {}
 
 
 @dataclass(frozen=True)

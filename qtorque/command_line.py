@@ -5,11 +5,10 @@ A driver parses, calls, saves:
     from qtorque import command_line
 
     def run(options, comm):
-        output = f"{options.output}_torque.nc"
-        store.refuse_existing(output, options.force)
         stack = command_line.load_system(options.system, options.set)
         if options.dry_run:
             return
+        (output,) = command_line.output_files(options.output, ["_torque.nc"], options.force)
         torque = qt.spin_torque(stack, angle=options.angle, ..., comm=comm)
         if comm is None or comm.rank == 0:
             store.save_dataset(torque, output, force=options.force, provenance=...)
@@ -33,6 +32,7 @@ import math
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -82,7 +82,7 @@ def parser(description: str, *, system: str | None = None, output: str) -> argpa
         result.add_argument(
             "--set", action="append", default=[], metavar="NAME=VALUE", help="parameter of build(); may be repeated"
         )
-    result.add_argument("-o", "--output", default=output, help=f"where to write, without suffix; default {output}")
+    result.add_argument("-o", "--output", default=output, help=f"beginning of the names of all files; default {output}")
     result.add_argument("--force", action="store_true", help="replace existing output")
     result.add_argument("--dry-run", action="store_true", help="check the input, report the work and stop")
     result.add_argument("--quiet", action="store_true", help="no header and no progress")
@@ -103,6 +103,8 @@ def main(
     arguments
         In place of the command line.
     """
+    # Kwant says so on import. It matters to its sparse solver alone, which is not what drivers use.
+    warnings.filterwarnings("ignore", message="MUMPS is not available")
     with parallel.abort_on_error():
         comm = parallel.world()
     with parallel.abort_on_error(comm):
@@ -112,6 +114,28 @@ def main(
         if not options.quiet and (comm is None or comm.rank == 0):
             print(header, flush=True)
         run(options, comm)
+
+
+def output_files(prefix: str, endings: Sequence[str], force: bool = False) -> list[str]:
+    """The names prefix + ending, refused unless each can be written; makes the folder they go to.
+
+    To be called before a long calculation, but after all other input is checked: a refused run leaves nothing behind.
+    """
+    from qtorque import store
+
+    folder, name = os.path.split(prefix)
+    if not name:
+        raise InputError(f"--output {prefix!r} is a folder; add how the names of files begin, such as {prefix}mtj")
+    try:
+        os.makedirs(folder or ".", exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"--output {prefix!r}: the folder {folder!r} cannot be made ({error.strerror}); choose another one"
+        ) from None
+    paths = [prefix + ending for ending in endings]
+    for path in paths:
+        store.refuse_existing(path, force)
+    return paths
 
 
 def load_system(path: str | os.PathLike, settings: Sequence[str] = ()) -> Any:

@@ -12,7 +12,7 @@ from qtorque.bloch import as_layered
 from qtorque.brillouin import KPoints, KSet, as_kset, interleaved_chunks
 from qtorque.errors import InputError
 from qtorque.green import common_axis
-from qtorque.scattering import CHUNK, Scattering, require_open_channels, solve, solve_points
+from qtorque.scattering import CHUNK, Scattering, require_energy, require_open_channels, solve, solve_points
 from qtorque.spin import su2
 from qtorque.units import conductance_per_area, energy_per_area, torkance_per_area
 
@@ -230,6 +230,7 @@ def _streamed(system, reduce, energy, kmesh, angle, voltage, comm, progress):
     """sum over chunks of k of reduce(Scattering), in the order of the chunks."""
     if energy is None or kmesh is None:
         raise InputError("energy= and kmesh= are needed to stream from a stack (or give a Scattering)")
+    require_energy(energy)
     stack, kset = as_layered(system), as_kset(kmesh)
     chain = stack.chain(angle, voltage)
 

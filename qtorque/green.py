@@ -44,11 +44,29 @@ class SpinMatrix:
         return self.data if np.dot(axis, self.axis) > 0 else self.data[::-1]
 
 
-def blocks(fourier: Fourier, axis: Axis, k: np.ndarray) -> np.ndarray:
-    """A block at phases k (nk, 2), shape (2 or 1, nk or 1, 1, n, n)."""
-    if axis is None:
-        return fourier.at(k)[None, :, None]
-    return np.stack([part.at(k) for part in fourier.split(np.asarray(axis))])[:, :, None]
+def blocks(fourier: Fourier, axis: Axis, phases: "Phases") -> np.ndarray:
+    """A block at all momenta, shape (2 or 1, nk or 1, 1, n, n); one momentum if it does not depend on k."""
+    matrices = fourier.in_frame(axis)
+    if len(matrices) == 1 and not fourier.vectors.any():
+        return matrices[0][:, None, None]
+    size = matrices.shape
+    values = phases.of(fourier.vectors) @ matrices.reshape(size[0], -1)
+    return values.reshape(-1, *size[1:]).swapaxes(0, 1)[:, :, None]
+
+
+class Phases:
+    """exp(i k.R) at phases k, shape (nk, 2), made once for every set of vectors R."""
+
+    def __init__(self, k: np.ndarray) -> None:
+        self.k = k
+        self._known: dict[bytes, np.ndarray] = {}
+
+    def of(self, vectors: np.ndarray) -> np.ndarray:
+        """shape (nk, nR)"""
+        key = vectors.tobytes()
+        if key not in self._known:
+            self._known[key] = np.exp(1j * (self.k @ vectors.T))
+        return self._known[key]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +82,12 @@ class Half:
 
 
 class Sweeps:
-    """The two sweeps over a chain at phases `k`, shape (nk, 2), and energies `energy`, shape (nk or 1, nE).
+    """The two sweeps over a chain at the momenta of `k` and energies `energy`, shape (nk or 1, nE).
 
     Energies are real (approached from above) or in the upper half plane.
     """
 
-    def __init__(self, chain: Chain, k: np.ndarray, energy: np.ndarray) -> None:
+    def __init__(self, chain: Chain, k: Phases, energy: np.ndarray) -> None:
         self.chain, self.k = chain, k
         self.energy = np.asarray(energy)[None, :, :]
         self.real = not np.iscomplexobj(self.energy)

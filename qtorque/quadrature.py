@@ -33,6 +33,8 @@ SMALLEST_INTERVAL = 2.0**-44
 """Share of the whole interval below which nothing is bisected any more: nodes would coincide in rounding."""
 ROUNDING = 50 * np.finfo(float).eps
 """An error below this share of the integral of |f| is rounding, and no bisection lowers it (as in QUADPACK)."""
+MOST_INTERVALS = 400
+"""Intervals for each k on average at which bisection ends: a hundred thresholds take less, noise would take any number."""
 BLOCK = 1024
 """Intervals evaluated in one call of the integrand: bounds the memory."""
 
@@ -55,6 +57,7 @@ def integrate(
     tolerance: float,
     reference: np.ndarray,
     breakpoints: tuple[float, ...] = (),
+    absolute: float = 0.0,
     noise: float = 0.0,
 ) -> Integral:
     """sum_k weights[k] Int_start^stop dx f_k(x), to a relative tolerance.
@@ -74,13 +77,16 @@ def integrate(
         Which columns set the scale, boolean, shape (columns,).
     breakpoints
         Places inside the limits where the first intervals are to end.
+    absolute
+        An error of this size is accepted whatever the result: rounding of the whole integral.
     noise
         Rounding of the integrand itself, absolute: where it is a difference of larger numbers.
 
     Notes
     -----
     Each round parks the intervals with the smallest errors, as many as fit into half of what is left of the error budget,
-    and bisects the others. The order of all sums is fixed: the result is reproducible to the last bit.
+    and bisects the others. The order of all sums is fixed: the result is reproducible to the last bit. Where rounding or
+    the limits on bisection stand against the tolerance, `error` says what was achieved.
     """
     edges = np.array([start, *sorted(b for b in breakpoints if start < b < stop), stop])
     index = np.repeat(np.arange(len(weights)), len(edges) - 1)
@@ -98,14 +104,15 @@ def integrate(
         estimate = np.concatenate([p[1] for p in parts]) * np.abs(share)
         evaluations += 15 * len(index)
         total = value + integral.sum(axis=0)
-        budget = tolerance * float(np.abs(total[reference]).max(initial=0.0)) - float(np.max(error))
+        goal = max(absolute, tolerance * float(np.abs(total[reference]).max(initial=0.0)))
+        budget = goal - float(np.max(error))
         worst = estimate.max(axis=1)
         order = np.argsort(worst, kind="stable")
         cumulated = np.cumsum(worst[order])
         fits = len(index) if cumulated[-1] <= budget else np.searchsorted(cumulated, 0.5 * budget, side="right")
         parked = np.zeros(len(index), dtype=bool)
         parked[order[:fits]] = True
-        parked |= high - low <= SMALLEST_INTERVAL * (stop - start)
+        parked |= (high - low <= SMALLEST_INTERVAL * (stop - start)) | (evaluations > 15 * MOST_INTERVALS * len(weights))
         value = value + integral[parked].sum(axis=0)
         error = error + estimate[parked].sum(axis=0)
         index, low, high = index[~parked], low[~parked], high[~parked]

@@ -20,7 +20,7 @@ from qtorque._linalg import adjoint
 from qtorque.bloch import Chain, Fourier, LayeredSystem, SpinPart, as_layered
 from qtorque.brillouin import KMesh, KPoints, KSet, as_kset, kpoints
 from qtorque.errors import InputError
-from qtorque.green import Axis, SpinMatrix, Sweeps, common_axis
+from qtorque.green import Axis, Phases, SpinMatrix, Sweeps, common_axis
 from qtorque.spin import su2
 
 OPEN_CHANNEL = 1e-9
@@ -123,8 +123,7 @@ def solve(
     InputError
         For bad arguments, leads that conserve no spin, or a lead without an open channel on the whole mesh.
     """
-    if not np.isscalar(energy) or not np.isfinite(energy):
-        raise InputError(f"energy={energy!r} is not a finite number; give it in eV")
+    require_energy(energy)
     if hasattr(system, "lead_interfaces"):
         if engine != "kwant":
             raise InputError(f"engine={engine!r} cannot take a finalised Kwant system; use engine='kwant'")
@@ -143,13 +142,20 @@ def solve(
             k, _ = kset.take(np.arange(start, min(start + CHUNK, kset.size)))
             pieces.append(_solve_chain(chain, k, energy))
     elif engine == "kwant":
-        pieces = list(_solve_wrapped(stack, kset, energy, stack.params(angle, voltage)))
+        chain = stack.chain(angle, voltage)
+        pieces = list(_solve_wrapped(stack, chain, kset, energy, stack.params(angle, voltage)))
     else:
         raise InputError(f"engine={engine!r} is unknown; use 'layered' or 'kwant'")
     result = _gather(pieces, energy, kset, ("left", "right"), stack.area)
     if isinstance(kset, KMesh):
         require_open_channels(result)
     return result
+
+
+def require_energy(energy) -> None:
+    """Refuse anything but one finite real number."""
+    if not isinstance(energy, (int, float, np.integer, np.floating)) or not np.isfinite(energy):
+        raise InputError(f"energy={energy!r} is not a finite number; give it in eV")
 
 
 def require_open_channels(s: Scattering) -> None:
@@ -178,7 +184,19 @@ class _Piece:
 
 
 def _solve_chain(chain: Chain, k: np.ndarray, energy: float) -> _Piece:
-    sweeps = Sweeps(chain, k, np.array([[float(energy)]]))
+    sweeps = Sweeps(chain, Phases(k), np.array([[float(energy)]]))
+    parts = _lead_parts(chain)
+    corners = {pair: block[:, 0] for pair, block in sweeps.corners().items()}
+    sigma = []
+    for p, part in enumerate(parts):
+        matrix = SpinMatrix(sweeps.self_energy(p).full, None).data[0][:, 0]
+        axis = part.axis or Z_AXIS
+        sigma.append(_in_frame(np.broadcast_to(matrix, (len(k), *matrix.shape[1:])), axis, axis))
+    return _amplitudes(corners, sigma, parts, _chain_axis(chain))
+
+
+def _lead_parts(chain: Chain) -> tuple[SpinPart, ...]:
+    """How the two leads depend on spin; refused if they conserve none."""
     parts = []
     for lead, hopping, name in (
         (chain.onsite[0], chain.left_outward, "left"),
@@ -189,15 +207,9 @@ def _solve_chain(chain: Chain, k: np.ndarray, energy: float) -> _Piece:
             part = SpinPart(None, False)
         elif part.independent:
             part = hopping.spin_part
-        _require_spin(part, name)
+        _require_spin(part, f"the {name} lead")
         parts.append(part)
-    corners = {pair: block[:, 0] for pair, block in sweeps.corners().items()}
-    sigma = []
-    for p, part in enumerate(parts):
-        matrix = SpinMatrix(sweeps.self_energy(p).full, None).data[0][:, 0]
-        sigma.append(_in_frame(np.broadcast_to(matrix, (len(k), *matrix.shape[1:])), part.axis or Z_AXIS, part.axis or Z_AXIS))
-    axis = _chain_axis(chain)
-    return _amplitudes(corners, sigma, tuple(parts), axis)
+    return tuple(parts)
 
 
 def _chain_axis(chain: Chain) -> Axis:
@@ -207,11 +219,12 @@ def _chain_axis(chain: Chain) -> Axis:
     return axis if all(f.spin_part.diagonal_along(axis) for f in everything) else None
 
 
-def _solve_wrapped(stack: LayeredSystem, kset: KSet, energy: float, params: Mapping):
-    system = stack.wrapped()
+def _solve_wrapped(stack: LayeredSystem, chain: Chain, kset: KSet, energy: float, params: Mapping):
+    """Kwant's Green functions, momentum by momentum; axes and majorities are those of the whole chain, not of one k."""
+    system, known = stack.wrapped(), (_lead_parts(chain), _chain_axis(chain))
     for index in range(kset.size):
         (k,), _ = kset.take(np.array([index]))
-        yield _solve_kwant(system, energy, {**params, "k_x": float(k[0]), "k_y": float(k[1])})
+        yield _solve_kwant(system, energy, {**params, "k_x": float(k[0]), "k_y": float(k[1])}, known)
 
 
 def _solve_finalised(system, energy: float, params: Mapping) -> Scattering:
@@ -221,23 +234,28 @@ def _solve_finalised(system, energy: float, params: Mapping) -> Scattering:
     return _gather([piece], energy, kpoints([[0.0, 0.0]]), names, None)
 
 
-def _solve_kwant(system, energy: float, params: Mapping) -> _Piece:
-    """Green function and self-energies from Kwant's sparse solver and its own lead modes."""
+def _solve_kwant(
+    system, energy: float, params: Mapping, known: tuple[tuple[SpinPart, ...], Axis] | None = None
+) -> _Piece:
+    """Green function and self-energies from Kwant's sparse solver and its own lead modes.
+
+    `known`: spin dependence of the leads and the spin axis where the caller has them; else they are read from the system.
+    """
     import kwant
 
-    used = {name: value for name, value in params.items() if name in system.parameters}
-    missing = sorted(set(system.parameters) - set(used))
+    wanted = set(system.parameters).union(*(lead.parameters for lead in system.leads))
+    missing = sorted(wanted - set(params))
     if missing:
         raise InputError(f"params lacks {', '.join(missing)}, asked for by the Kwant system; give params=")
+    used = {name: params[name] for name in wanted}
+    _require_spinful(system, "the scattering region")
     H = system.hamiltonian_submatrix(params=used)
     _require_hermitian(H, "the scattering region")
     parts = []
     for p, lead in enumerate(system.leads):
-        needed = {name: used[name] for name in lead.parameters}
-        cell, hopping = lead.cell_hamiltonian(params=needed), lead.inter_cell_hopping(params=needed)
+        _require_spinful(lead, f"lead {p}")
+        cell, hopping = lead.cell_hamiltonian(params=used), lead.inter_cell_hopping(params=used)
         _require_hermitian(cell, f"lead {p}")
-        if len(cell) % 2:
-            raise InputError(f"lead {p} has {len(cell)} orbitals per cell; spin needs an even number, spin as last factor")
         padded = np.zeros_like(cell)
         padded[:, : hopping.shape[1]] = hopping
         part = Fourier(np.array([[0, 0], [1, 0]]), np.array([cell, padded])).spin_part
@@ -246,20 +264,27 @@ def _solve_kwant(system, energy: float, params: Mapping) -> _Piece:
     green = kwant.greens_function(system, energy, params=used)
     count = len(system.leads)
     corners = {(p, q): green.submatrix(p, q)[None] for p in range(count) for q in range(count)}
+    if known is None:
+        region = Fourier(np.array([[0, 0]]), H[None]).spin_part
+        axes = [part.axis for part in (region, *parts) if part.axis is not None]
+        collinear = region.collinear and all(common_axis(axes[0], other) for other in axes)
+        known = tuple(parts), (axes[0] if axes else Z_AXIS) if collinear else None
     sigma = []
-    for part, matrix in zip(parts, green.lead_info, strict=True):
+    for part, matrix in zip(known[0], green.lead_info, strict=True):
         axis = part.axis or Z_AXIS
         sigma.append(_in_frame(matrix[None], axis, axis))
-    region = Fourier(np.array([[0, 0]]), H[None]).spin_part
-    axes = [part.axis for part in (region, *parts) if part.axis is not None]
-    axis: Axis = axes[0] if axes else Z_AXIS
-    collinear = region.collinear and all(common_axis(axis, other) for other in axes)
-    return _amplitudes(corners, sigma, tuple(parts), axis if collinear else None)
+    return _amplitudes(corners, sigma, *known)
 
 
 def _require_spin(part: SpinPart, name: str) -> None:
     if not part.collinear:
-        raise InputError(f"the {name} lead conserves no spin; spin-resolved scattering needs leads without spin-orbit coupling")
+        raise InputError(f"{name} conserves no spin; spin-resolved scattering needs leads without spin-orbit coupling")
+
+
+def _require_spinful(system, name: str) -> None:
+    ranges = system.site_ranges
+    if ranges is None or any(norbs % 2 for _, norbs, _ in ranges):
+        raise InputError(f"{name} has sites with an odd or unknown norbs; give an even number, spin as the last factor")
 
 
 def _require_hermitian(matrix: np.ndarray, name: str) -> None:

@@ -226,16 +226,12 @@ def wrap(
 ) -> kwant.system.FiniteSystem:
     """Finalise region and leads with `kwant.wraparound`: in-plane momenta as parameters k_x, k_y, or bound to `k`.
 
-    The in-plane vectors of a lead may stand at any place among its three; the momenta keep the region's names.
+    The periods of a lead may stand in any order, and the third one may point inwards or be shifted in the plane.
     """
     whole = kwant.wraparound.wraparound(region)
-    planar = [np.asarray(p) for p in region.symmetry.periods]
-    for lead in (left, right):
-        periods = [np.asarray(p) for p in lead.symmetry.periods]
-        names = ["z"] * 3
-        for name, vector in zip("xy", planar, strict=True):
-            names[next(i for i, p in enumerate(periods) if np.allclose(p, vector))] = name
-        whole.attach_lead(kwant.wraparound.wraparound(lead, keep=names.index("z"), coordinate_names="".join(names)))
+    for lead, side in ((left, -1), (right, 1)):
+        turned = _outward(lead, region, side)
+        whole.attach_lead(kwant.wraparound.wraparound(turned, keep=2, coordinate_names="xyz"))
     if k is None:
         return whole.finalized()
     momenta = dict(zip(("k_x", "k_y"), (float(x) for x in k), strict=True))
@@ -243,6 +239,36 @@ def wrap(
     for lead in whole.leads:
         bound.leads.append(kwant.builder.BuilderLead(_bind(lead.builder, momenta), lead.interface, lead.padding))
     return bound.finalized()
+
+
+def _outward(lead: kwant.Builder, region: kwant.Builder, side: int) -> kwant.Builder:
+    """The lead with periods (a1, a2, a3'), a3' outwards and such that its sites are those the wrapped region keeps.
+
+    Kwant attaches a lead where its sites coincide with those of the region, and says nothing if they are other images.
+    """
+    a1, a2 = (np.asarray(p) for p in region.symmetry.periods)
+    periods = [np.asarray(p) for p in lead.symmetry.periods]
+    third = next(p for p in periods if not any(np.allclose(p, a) for a in (a1, a2)))
+    up = np.cross(a1, a2)
+    if side * np.sign(up[2] or 1) * (third @ up) < 0:
+        third = -third
+    symmetry = kwant.TranslationalSymmetry(tuple(a1), tuple(a2), tuple(third))
+    site = region.symmetry.to_fd(next(iter(lead.sites())))
+    shift = region.symmetry.which(symmetry.act((0, 0, 1), site))
+    third = third - shift[0] * a1 - shift[1] * a2
+    symmetry = kwant.TranslationalSymmetry(tuple(a1), tuple(a2), tuple(third))
+    turned = kwant.Builder(symmetry, conservation_law=lead.conservation_law)
+    for site, value in lead.site_value_pairs():
+        turned[site] = value
+    for hopping, value in lead.hopping_value_pairs():
+        turned[hopping] = value
+    cell = list(turned.sites())
+    if any(any(region.symmetry.which(turned.symmetry.act((0, 0, n), site))) for site in cell for n in (0, 1)):
+        raise InputError(
+            f"the lead with periods {[p.tolist() for p in periods]} holds other images of its sites than the wrapped "
+            "region; shift its third period in the plane, or use engine='layered'"
+        )
+    return turned
 
 
 def _bind(builder: kwant.Builder, momenta: Mapping[str, float]) -> kwant.Builder:
@@ -261,7 +287,7 @@ def _bind(builder: kwant.Builder, momenta: Mapping[str, float]) -> kwant.Builder
         _declare(bound, kept)
         return bound
 
-    copy = kwant.Builder(builder.symmetry)
+    copy = kwant.Builder(builder.symmetry, conservation_law=bind(builder.conservation_law))
     for site, value in builder.site_value_pairs():
         copy[site] = bind(value)
     for hopping, value in builder.hopping_value_pairs():

@@ -11,7 +11,7 @@ import numpy as np
 
 from qtorque.bloch import Chain
 from qtorque.errors import InputError
-from qtorque.green import Sweeps, blocks
+from qtorque.green import Phases, Sweeps, blocks
 
 SMALL_SINE = 1e-4
 """Below this |sin(angle)| the coefficients come from the limit: the torque itself has lost its digits there."""
@@ -62,12 +62,12 @@ def window_kernel(chains: Sequence[Chain], cuts: Cuts, k: np.ndarray, energy: np
     k, energy
         Phases (m, 2) and real energies (m, nE), eV.
     """
-    columns = []
+    columns, phases = [], Phases(k)
     for chain in chains:
-        sweeps = Sweeps(chain, k, energy)
+        sweeps = Sweeps(chain, phases, energy)
         columns += [_half_difference(sweeps.join(b).window_currents()) for b in cuts.bonds]
         columns += [
-            _half_difference(sweeps.join(e).window_torques(blocks(chain.onsite[e], None, k))) for e in cuts.layers
+            _half_difference(sweeps.join(e).window_torques(blocks(chain.onsite[e], None, phases))) for e in cuts.layers
         ]
     return _columns_last(columns) / (2 * np.pi)
 
@@ -78,12 +78,12 @@ def sea_kernel(chains: Sequence[Chain], cuts: Cuts, k: np.ndarray, z: np.ndarray
     Spin current Re{step Tr[W_a G(l, l+1) - W_a^dagger G(l+1, l)]}/(2 pi), W_a = (1/2){V^dagger, sigma_a}; torque
     -Im{step (i/2) Tr([sigma_a, H] G)}/pi. The integrands are analytic; `step` is f(z) dz/dx.
     """
-    columns = []
+    columns, phases = [], Phases(k)
     for chain in chains:
-        sweeps = Sweeps(chain, k, z)
+        sweeps = Sweeps(chain, phases, z)
         columns += [(step * sweeps.join(b).sea_currents()).real for b in cuts.bonds]
         columns += [
-            -2 * (step * sweeps.join(e).sea_torques(blocks(chain.onsite[e], None, k))).imag for e in cuts.layers
+            -2 * (step * sweeps.join(e).sea_torques(blocks(chain.onsite[e], None, phases))).imag for e in cuts.layers
         ]
     return _columns_last(columns) / (2 * np.pi)
 

@@ -35,7 +35,8 @@ def make_map(angles=ANGLES, voltages=VOLTAGES, **changes):
     dl, fl = damping_like(*grid), field_like(*grid)
     values = {
         "angle": angles, "voltage": voltages, "damping_like": dl, "field_like": fl, "damping_like_fixed": -dl,
-        "field_like_fixed": fl**2, "charge_current": 1e-6 * grid[1], "area": AREA, "attributes": {"k": 64, "model": "x"},
+        "field_like_fixed": fl**2, "charge_current": 1e-6 * grid[1], "area": AREA,
+        "attributes": {"k": 64, "model": "x"},
     }  # fmt: skip
     return TorqueMap(**(values | changes))
 

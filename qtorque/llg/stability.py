@@ -101,8 +101,11 @@ def critical_voltage(
         already at the voltage nearest to 0.
     """
     low, high = (float(tmap.voltage[0]), float(tmap.voltage[-1])) if bracket is None else bracket
-    if low > high:
-        raise InputError(f"bracket={bracket!r} does not ascend; give the lowest voltage first")
+    if not tmap.voltage[0] <= low <= high <= tmap.voltage[-1]:
+        raise InputError(
+            f"bracket={bracket!r} is no interval of the torque map, {tmap.voltage[0]:.6g} to {tmap.voltage[-1]:.6g} V; "
+            "give the lowest voltage first"
+        )
     if free.alpha == 0:
         raise InputError("alpha=0 leaves no state stable; give a damping > 0")
 

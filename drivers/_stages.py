@@ -1,0 +1,245 @@
+"""What more than one driver needs: options, the free layer, the work of a sweep over momenta, and estimates of time.
+
+Imports of the package stand inside the functions, so that --help of a driver answers at once.
+"""
+
+import math
+import resource
+import sys
+import time
+from pathlib import Path
+
+from qtorque import command_line
+
+SAMPLE_POINTS = 64
+"""Momenta on which a dry run measures the transport."""
+SAMPLE_STEPS = 500
+SAMPLE_TRAJECTORIES = 64
+"""Steps and trajectories on which a dry run measures the dynamics."""
+PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
+"""Bytes in the unit of ru_maxrss."""
+SCATTERING_CHUNK = 512
+"""Momenta of one chunk of work in a k-resolved solve."""
+
+
+def add_mesh(parser):
+    """The option --kmesh."""
+    parser.add_argument(
+        "--kmesh", type=int, default=32, help="in-plane momenta: a mesh of N x N; default 32", metavar="N"
+    )
+
+
+def add_torque_sweep(parser):
+    """Angles and voltages of a torque sweep, and how accurately it is integrated."""
+    parser.add_argument("--angle", type=command_line.grid, default="0:pi:9", help="rad, within 0 to pi; default 0:pi:9")
+    parser.add_argument("--voltage", type=command_line.grid, default="-1:1:11", help="V, ascending; default -1:1:11")
+    parser.add_argument(
+        "--electron-temperature", type=command_line.number, default=0.0, help="of the leads, K; default 0", metavar="K"
+    )
+    parser.add_argument(
+        "--tolerance", type=command_line.number, default=1e-6, help="of energy integrals, relative; default 1e-6"
+    )
+
+
+def add_free_layer(parser):
+    """A disc of 40 nm with an energy barrier of 30 kT at 300 K, and the ensemble of its trajectories."""
+    group = parser.add_argument_group("free layer")
+    number = command_line.number
+    group.add_argument("--Ms", type=number, default=1.2e6, help="saturation magnetisation, A/m; default 1.2e6")
+    group.add_argument("--thickness", type=number, default=1.5e-9, help="m; default 1.5e-9")
+    group.add_argument("--area", type=number, default=1.26e-15, help="m^2; default 1.26e-15, a disc of 40 nm")
+    # (K - mu_0 Ms^2 (N_z - N_x)/2) Vol = 30 kT at 300 K, with the demagnetising factors below: K = 9.43381e5 J/m^3.
+    group.add_argument("--anisotropy", type=number, default=9.43381e5, help="K, J/m^3; default 9.43381e5")
+    # llg.critical_voltage of systems/mtj.py with all other defaults is 0.608 V at this damping, and V_c grows with it.
+    group.add_argument("--alpha", type=number, default=0.005, help="Gilbert damping; default 0.005")
+    group.add_argument("--easy-axis", type=command_line.grid, default="0,0,1", help="unit vector; default 0,0,1")
+    group.add_argument(
+        "--demag", type=command_line.grid, default="0.01,0.01,0.98",
+        help="demagnetising factors along x, y, z; default 0.01,0.01,0.98",
+    )  # fmt: skip
+    group.add_argument("--field", type=command_line.grid, default="0,0,0", help="applied mu_0 H, T; default 0,0,0")
+    group.add_argument(
+        "--fixed", type=command_line.grid, default="0,0,1", help="fixed moment, unit vector; default 0,0,1"
+    )
+    group = parser.add_argument_group("ensemble")
+    group.add_argument("--temperature", type=number, default=300.0, help="of the free layer, K; default 300")
+    group.add_argument(
+        "--initial", choices=("antiparallel", "parallel"), default="antiparallel", help="default antiparallel"
+    )
+    group.add_argument("--trajectories", type=int, default=512, help="at each voltage; default 512")
+    group.add_argument("--duration", type=number, default=50e-9, help="s; default 50e-9")
+    group.add_argument("--dt", type=number, default=1e-12, help="time step, s; default 1e-12")
+    group.add_argument("--seed", type=int, default=1, help="of the random numbers; default 1")
+
+
+def free_layer(options):
+    """The `llg.Macrospin` of the options of `add_free_layer`."""
+    from qtorque import llg
+
+    return llg.Macrospin(
+        Ms=options.Ms,
+        thickness=options.thickness,
+        area=options.area,
+        alpha=options.alpha,
+        anisotropy=options.anisotropy,
+        easy_axis=options.easy_axis,
+        demag=options.demag,
+        field=options.field,
+        fixed=options.fixed,
+    )
+
+
+def torque_sweep(options):
+    """The arguments of `qtorque.spin_torque` among the options of `add_torque_sweep`."""
+    return {
+        "angle": options.angle,
+        "voltage": options.voltage,
+        "temperature": options.electron_temperature,
+        "tolerance": options.tolerance,
+    }
+
+
+def dynamics(options):
+    """The arguments of `llg.ensemble` among the options of `add_free_layer`."""
+    names = ("initial", "trajectories", "duration", "dt", "temperature", "seed")
+    return {name: getattr(options, name) for name in names}
+
+
+def configuration(options):
+    """Everything a result depends on: all options, and the system with its file and the parameters of build()."""
+    found = {name: value for name, value in vars(options).items() if name not in ("force", "dry_run", "quiet", "set")}
+    if "system" in found:
+        found["system_parameters"] = command_line.system_settings(options.system, options.set)
+        found["system_source"] = Path(options.system).read_text(encoding="utf-8")
+    return found
+
+
+def is_root(comm):
+    """Whether this rank is the one that prints and writes."""
+    return comm is None or comm.rank == 0
+
+
+def label(options, text):
+    """The label of a progress report, None under --quiet."""
+    return None if options.quiet else text
+
+
+def written(paths):
+    """The last words of a driver: its files."""
+    return "\n    ".join(["written:", *paths])
+
+
+def over_k(observe, system, mesh, *, energy=0.0, angle=None, comm=None, progress=None):
+    """[observe(scattering) for blocks of the mesh, in order]; a mean over k of `observe` is the sum of the list.
+
+    Parameters
+    ----------
+    observe
+        Function of a `qtorque.Scattering`.
+    mesh
+        A `qtorque.kmesh`.
+    energy, angle
+        eV, rad.
+    """
+    import numpy as np
+
+    import qtorque as qt
+    from qtorque import parallel
+
+    def one(index):
+        return observe(qt.solve(system, energy=energy, kmesh=qt.kpoints(*mesh.take(index)), angle=angle))
+
+    blocks = np.array_split(np.arange(mesh.size), math.ceil(mesh.size / SCATTERING_CHUNK))
+    return parallel.map_chunks(one, blocks, comm, progress=progress)
+
+
+def empty_map(angle, voltage, area):
+    """A torque map without torque: refuses the same grids as the one to come, and lets the dynamics check its input."""
+    import numpy as np
+
+    import qtorque as qt
+    from qtorque.torquemap import VARIABLES
+
+    zeros = np.zeros((len(angle), len(voltage)))
+    return qt.TorqueMap(angle=angle, voltage=voltage, area=area, **dict.fromkeys(VARIABLES, zeros))
+
+
+def sample(mesh):
+    """A few momenta spread over the mesh, as `qtorque.kpoints` of equal weights."""
+    import numpy as np
+
+    import qtorque as qt
+
+    index = np.unique(np.linspace(0, mesh.size - 1, min(mesh.size, SAMPLE_POINTS)).astype(int))
+    return qt.kpoints(mesh.take(index)[0])
+
+
+def seconds_of(work):
+    """Wall time of the second of two calls; the first one loads and compiles."""
+    work()
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def torque_estimate(system, mesh, *, angle, voltage, temperature, tolerance):
+    """One line about a torque sweep, and its seconds on one core, from a few momenta at the largest voltage."""
+    import qtorque as qt
+    from qtorque.bias import CHUNK
+    from qtorque.brillouin import interleaved_chunks
+
+    few = sample(mesh)
+    largest = max(voltage, key=abs)
+    seconds = seconds_of(
+        lambda: qt.spin_torque(
+            system, angle=angle, voltage=largest, kmesh=few, temperature=temperature, tolerance=tolerance
+        )
+    )
+    seconds *= len(voltage) * mesh.size / few.size
+    chunks = len(voltage) * len(interleaved_chunks(mesh.size, CHUNK))
+    work = (
+        f"transport: {mesh.size} k-points x {len(angle)} angles x {len(voltage)} voltages in {chunks} chunks, "
+        f"about {seconds:.3g} s on one core (from {few.size} k-points at {largest:g} V)"
+    )
+    return work, seconds
+
+
+def check_ensemble(free, tmap, *, trajectories, duration, dt, **arguments):
+    """InputError for what `llg.ensemble` would refuse; runs one step of one trajectory, and returns its result."""
+    from qtorque import llg
+    from qtorque.llg.dynamics import number_of_steps, require_count
+
+    require_count("trajectories", trajectories)
+    number_of_steps(duration, dt)
+    return llg.ensemble(free, tmap, trajectories=1, duration=dt, dt=dt, **arguments)
+
+
+def ensemble_estimate(free, tmap, *, voltage, trajectories, duration, dt, **arguments):
+    """One line about an ensemble, and its seconds on one core, from some hundred steps at one voltage."""
+    from qtorque import llg
+
+    checked = check_ensemble(
+        free, tmap, voltage=voltage, trajectories=trajectories, duration=duration, dt=dt, **arguments
+    )
+    thermalisation = checked.attrs["thermalisation"]
+    few = {"voltage": voltage[-1], "trajectories": min(trajectories, SAMPLE_TRAJECTORIES), "thermalisation": 0.0}
+    seconds = seconds_of(lambda: llg.ensemble(free, tmap, duration=SAMPLE_STEPS * dt, dt=dt, **few, **arguments))
+    steps = round((thermalisation + duration) / dt)
+    total = len(voltage) * trajectories * steps
+    seconds *= total / (SAMPLE_STEPS * few["trajectories"])
+    work = (
+        f"dynamics: {len(voltage)} voltages x {trajectories} trajectories x {steps} steps "
+        f"({thermalisation / dt:.0f} of them thermalise) = {total:.3g} trajectory-steps, "
+        f"about {seconds:.3g} s on one core"
+    )
+    return work, seconds
+
+
+def report_dry_run(work, seconds, comm):
+    """Print what a run would do."""
+    ranks = 1 if comm is None else comm.size
+    # Work comes in chunks of bounded size, so that a run needs little more than its sample.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * PEAK_UNIT
+    print(*work, sep="\n")
+    print(f"memory: about {peak / 1e6:.0f} MB a rank (peak of the sample)")
+    print(f"time: about {seconds / ranks:.3g} s on {ranks} rank(s); nothing written")

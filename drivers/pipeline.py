@@ -1,0 +1,67 @@
+"""The whole chain: from the lattice of a junction to the switching probability of its free layer.
+
+    python drivers/pipeline.py systems/mtj.py -o results/mtj
+    mpiexec -n 2 python -m mpi4py drivers/pipeline.py systems/mtj.py --kmesh 64 --trajectories 4096 -o results/mtj
+
+Does what drivers/mtj_torque.py and then drivers/switching.py do, writes the same files (PREFIX_transmission.nc,
+PREFIX_torque.nc, PREFIX_map.nc, PREFIX_switching.nc and four figures), and ends with a summary.
+"""
+
+import time
+
+import _stages
+import mtj_torque
+import switching
+
+from qtorque import command_line
+
+
+def run(options, comm):
+    import qtorque as qt
+    from qtorque import llg, store
+    from qtorque.bloch import as_layered
+
+    begin = time.monotonic()
+    system = as_layered(command_line.load_system(options.system, options.set))
+    mesh = qt.kmesh(options.kmesh)
+    empty = mtj_torque.check_sweep(system, options.angle, options.voltage)
+    free = _stages.free_layer(options)
+    sweep = _stages.torque_sweep(options)
+    arguments = {"voltage": options.voltage, **_stages.dynamics(options)}
+    if options.dry_run:
+        if _stages.is_root(comm):
+            works = [
+                _stages.torque_estimate(system, mesh, **sweep),
+                _stages.ensemble_estimate(free, empty, **arguments),
+            ]
+            _stages.report_dry_run([work for work, _ in works], sum(seconds for _, seconds in works), comm)
+        return
+    _stages.check_ensemble(free, empty, **arguments)
+    paths = command_line.output_files(options.output, mtj_torque.ENDINGS + switching.ENDINGS, options.force)
+    transport_paths, switching_paths = paths[: len(mtj_torque.ENDINGS)], paths[len(mtj_torque.ENDINGS) :]
+
+    torque = qt.spin_torque(system, kmesh=mesh, comm=comm, progress=_stages.label(options, "torque"), **sweep)
+    transmission = mtj_torque.transmissions(system, mesh, comm=comm, progress=_stages.label(options, "transmission"))
+    configuration = _stages.configuration(options)
+    if _stages.is_root(comm):
+        origin = store.provenance(configuration, comm, wall_time=time.monotonic() - begin)
+        mtj_torque.write(transmission, torque, mesh, transport_paths, options.force, origin)
+
+    tmap = qt.TorqueMap.from_dataset(torque)
+    barrier, critical, lines = switching.stability(free, tmap, options.initial)
+    r = llg.ensemble(free, tmap, comm=comm, progress=_stages.label(options, "switching"), **arguments)
+    if _stages.is_root(comm):
+        origin = store.provenance(
+            configuration, comm, options.seed, options.temperature, wall_time=time.monotonic() - begin
+        )
+        switching.write(r, critical, barrier, switching_paths, options.force, origin)
+        print(*mtj_torque.summary(transmission, torque), *lines, *switching.table(r), sep="\n")
+        print(_stages.written(paths), f"wall time {time.monotonic() - begin:.0f} s", sep="\n")
+
+
+if __name__ == "__main__":
+    parser = command_line.parser(__doc__, system="systems/mtj.py", output="results/mtj")
+    _stages.add_mesh(parser)
+    _stages.add_torque_sweep(parser)
+    _stages.add_free_layer(parser)
+    command_line.main(run, parser)

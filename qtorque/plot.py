@@ -1,0 +1,260 @@
+"""Figures of results: each function takes what the package computes and returns a matplotlib `Figure`.
+
+Figures are made without pyplot, so no window system is asked for and nothing is kept behind the scenes; in a notebook a
+returned figure shows itself. `save_figure` writes one to a file. matplotlib is imported on first use.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from qtorque import store
+from qtorque.brillouin import KMesh
+from qtorque.errors import InputError
+from qtorque.units import energy_per_area
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "0.45"
+"""Of the colour-blind safe palette of M. Okabe and K. Ito (2008)."""
+DECADES = 6
+"""Most decades that a logarithmic colour scale shows below its largest value."""
+ROUNDING = 1e-24
+"""Share of the largest transmission below which another is none: rounding of an amplitude between two spins."""
+CLOSED = "0.85"
+"""Grey of the momenta at which nothing is transmitted, or no channel is open."""
+RESOLUTION = 200
+"""Dots per inch of a saved figure."""
+PREFIXES = {0: "", -3: "m", -6: "µ", -9: "n", -12: "p"}
+"""SI prefix of a power of ten."""
+CURVE_POINTS = 181
+"""Points of a drawn curve."""
+
+
+def transmission_map(transmissions: Mapping[str, xr.DataArray], mesh: KMesh) -> Figure:
+    """Transmission over the in-plane Brillouin zone, summed over spins: one panel for each, with one logarithmic scale.
+
+    Momenta without transmission are grey.
+
+    Parameters
+    ----------
+    transmissions
+        Title of the panel -> result of `qtorque.transmission` at every point of the mesh.
+    mesh
+        The `qtorque.kmesh` they were computed on.
+    """
+    totals = {title: t.sum(["spin_in", "spin_out"]) for title, t in transmissions.items()}
+    largest = max(float(t.max()) for t in totals.values())
+    if largest == 0:
+        raise InputError("transmission_map: no transmission at any momentum; there is nothing to draw")
+    totals = {title: t.where(t > ROUNDING * largest) for title, t in totals.items()}
+    smallest = np.nanmin([t.min() for t in totals.values()])
+    from matplotlib.colors import LogNorm
+
+    clipped = smallest < largest * 10.0**-DECADES
+    norm = LogNorm(largest * 10.0**-DECADES if clipped else min(smallest, largest / 10), largest)
+    figure, panels = _zone_panels(len(totals))
+    for panel, (title, t) in zip(panels, totals.items(), strict=True):
+        image = _draw_over_zone(panel, t, mesh, norm=norm, cmap="viridis")
+        panel.set_title(title)
+    figure.colorbar(image, ax=panels, label=r"transmission $T(k)$", extend="min" if clipped else "neither", shrink=0.9)
+    return figure
+
+
+def mixing_conductance_map(mixing: xr.DataArray, mesh: KMesh) -> Figure:
+    """Real and imaginary part of the spin-mixing conductance over the in-plane Brillouin zone.
+
+    Momenta without an open channel are grey.
+
+    Parameters
+    ----------
+    mixing
+        Result of `qtorque.mixing_conductance` at every point of the mesh (complex).
+    mesh
+        The `qtorque.kmesh` it was computed on.
+    """
+    from matplotlib.colors import Normalize
+
+    mixing = mixing.where(mixing != 0)
+    largest = max(float(np.abs(mixing.imag).max()), np.finfo(float).tiny)
+    figure, panels = _zone_panels(2)
+    for panel, part, norm, cmap, title in (
+        (panels[0], mixing.real, Normalize(0, max(float(mixing.real.max()), 1.0)), "viridis", "real part"),
+        (panels[1], mixing.imag, Normalize(-largest, largest), "PuOr", "imaginary part"),
+    ):
+        image = _draw_over_zone(panel, part, mesh, norm=norm, cmap=cmap)
+        panel.set_title(title)
+        figure.colorbar(image, ax=panel, label=r"$g_{\uparrow\downarrow}(k)$  ($e^2/h$ per cell)", shrink=0.9)
+    return figure
+
+
+def torque_versus_voltage(d: xr.Dataset) -> Figure:
+    """Damping-like and field-like torque on the free magnet versus bias, at the angle of `d` nearest to 90 degrees.
+
+    Parameters
+    ----------
+    d
+        Result of `qtorque.spin_torque`.
+    """
+    at = d.sel(angle=math.pi / 2, method="nearest")
+    factor, prefix = _prefix(at[["damping_like", "field_like"]].to_array())
+    figure = _figure(9.4, 3.6)
+    panels = figure.subplots(1, 2)
+    for panel, name, title, colour, marker in (
+        (panels[0], "damping_like", "damping-like", BLUE, "o"),
+        (panels[1], "field_like", "field-like", VERMILION, "s"),
+    ):
+        panel.plot(at["voltage"], at[name] / factor, color=colour, marker=marker, markersize=4.5)
+        panel.axhline(0, color=GREY, linewidth=0.6, zorder=0)
+        panel.axvline(0, color=GREY, linewidth=0.6, zorder=0)
+        panel.set_xlabel("bias voltage (V)")
+        panel.set_ylabel(rf"$\tau\,/\sin\theta$  ({prefix}eV per cell)")
+        panel.set_title(f"{title} torque at {math.degrees(float(at['angle'])):.3g}°")
+        _per_area_axis(panel, factor, d.attrs["cell_area"])
+    return figure
+
+
+def torque_versus_angle(d: xr.Dataset, voltage: float) -> Figure:
+    """Both parts of the torque on the free magnet versus angle, against sin(angle), and what is left of the difference.
+
+    The dashed lines are sines with the coefficient at 90 degrees; the lower panel shows how far the torque deviates
+    from them, in percent of their height.
+
+    Parameters
+    ----------
+    d
+        Result of `qtorque.spin_torque`.
+    voltage
+        V; the nearest one of `d` is drawn.
+    """
+    at = d.sel(voltage=voltage, method="nearest")
+    angle = at["angle"].values
+    fine = np.linspace(angle.min(), angle.max(), CURVE_POINTS)
+    factor, prefix = _prefix(at[["damping_like", "field_like"]].to_array())
+    figure = _figure(5.4, 5.0)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.2))
+    for name, label, colour, marker in (
+        ("damping_like", "damping-like", BLUE, "o"),
+        ("field_like", "field-like", VERMILION, "s"),
+    ):
+        coefficient = at[name].values
+        across = float(at[name].sel(angle=math.pi / 2, method="nearest"))
+        upper.plot(np.degrees(fine), across * np.sin(fine) / factor, "--", color=colour, linewidth=1)
+        upper.plot(np.degrees(angle), coefficient * np.sin(angle) / factor, marker, color=colour, label=label)
+        if across != 0:
+            deviation = 100 * (coefficient / across - 1) * np.sin(angle)
+            lower.plot(np.degrees(angle), deviation, color=colour, marker=marker, markersize=4.5)
+    upper.plot([], [], "--", color=GREY, linewidth=1, label=r"$\propto\sin\theta$")
+    upper.axhline(0, color=GREY, linewidth=0.6, zorder=0)
+    upper.set_ylabel(rf"torque  ({prefix}eV per cell)")
+    upper.set_title(f"torque on the free magnet at {float(at['voltage']):g} V")
+    _per_area_axis(upper, factor, d.attrs["cell_area"])
+    _legend_above_data(upper)
+    lower.axhline(0, color=GREY, linewidth=0.6, zorder=0)
+    lower.set_ylabel("deviation from\nthe sine (%)")
+    lower.set_xlabel(r"angle between the magnets $\theta$ (degrees)")
+    lower.set_xticks(np.arange(0, 181, 45))
+    return figure
+
+
+def switching_probability(r: xr.Dataset, critical_voltage: float | None = None) -> Figure:
+    """Switching probability versus bias with its 95 % intervals.
+
+    Parameters
+    ----------
+    r
+        Result of `qtorque.llg.ensemble`.
+    critical_voltage
+        V; drawn as a line: where the initial state loses its stability at 0 K.
+    """
+    probability = r["switching_probability"]
+    interval = r["switching_probability_interval"]
+    bars = [abs(probability - interval.sel(bound=bound)).values for bound in ("lower", "upper")]
+    figure = _figure(5.4, 3.8)
+    panel = figure.subplots()
+    panel.errorbar(
+        r["voltage"], probability, yerr=bars, color=BLUE, marker="o", markersize=4.5, capsize=3,
+        label="ensemble, 95 % interval",
+    )  # fmt: skip
+    if critical_voltage is not None:
+        panel.axvline(critical_voltage, color=VERMILION, linestyle="--", label="critical voltage at 0 K")
+    panel.set_xlabel("bias voltage (V)")
+    panel.set_ylabel("switching probability")
+    panel.set_ylim(-0.04, 1.04)
+    initial, temperature = r.attrs.get("initial"), r.attrs.get("temperature")
+    panel.set_title(f"from {initial}, {temperature:g} K, {1e9 * float(r['time'][-1]):g} ns")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str], force: bool = False) -> None:
+    """Write a figure as the format its suffix names; refused if the file exists, unless `force`."""
+    store.refuse_existing(path, force)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=Path(path).suffix.lstrip("."), dpi=RESOLUTION)
+    Path(path).write_bytes(drawn.getvalue())
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=0.06))
+
+
+def _zone_panels(count: int) -> tuple[Figure, list[Axes]]:
+    figure = _figure(1.3 + 3.7 * count, 3.6)
+    panels = list(figure.subplots(1, count, squeeze=False)[0])
+    return figure, panels
+
+
+def _draw_over_zone(panel: Axes, values: xr.DataArray, mesh: KMesh, **style):
+    """Values over k, shown from -pi to pi in both phases; the points of the mesh stand in the middle of their cells."""
+    if values.sizes["k"] != mesh.size:
+        raise InputError(f"{values.sizes['k']} momenta do not fit {mesh!r}; give the mesh they were computed on")
+    steps = [2 / n for n in mesh.shape]
+    # The mesh runs from 0 to 2 pi; the zone is shown around its centre.
+    turned = np.roll(values.values.reshape(mesh.shape), [n // 2 for n in mesh.shape], axis=(0, 1))
+    first = [step * (0.5 - n // 2) for step, n in zip(steps, mesh.shape, strict=True)]
+    edges = [x + step * (np.arange(n + 1) - 0.5) for x, step, n in zip(first, steps, mesh.shape, strict=True)]
+    image = panel.pcolormesh(edges[0], edges[1], turned.T, rasterized=True, **style)
+    panel.set_facecolor(CLOSED)
+    panel.set_aspect("equal")
+    panel.set_xlabel(r"$k\cdot a_1\,/\,\pi$")
+    panel.set_ylabel(r"$k\cdot a_2\,/\,\pi$")
+    panel.set_xticks([-1, -0.5, 0, 0.5, 1])
+    panel.set_yticks([-1, -0.5, 0, 0.5, 1])
+    return image
+
+
+def _per_area_axis(panel: Axes, factor: float, area: float) -> None:
+    """A second axis in J/m^2 beside one of energies per cell (area in nm^2) in units of `factor` eV."""
+    unit, prefix = _prefix(energy_per_area(factor, area) * np.array(panel.get_ylim()))
+    scale = energy_per_area(factor, area) / unit
+    right = panel.secondary_yaxis("right", functions=(lambda y: y * scale, lambda y: y / scale))
+    right.set_ylabel(rf"({prefix}J/m$^2$)")
+
+
+def _prefix(values: xr.DataArray | np.ndarray) -> tuple[float, str]:
+    """The power of ten (1, 1e-3, ...) that brings the largest value to 0.5 ... 500, and its SI prefix."""
+    largest = float(np.abs(values).max())
+    power = 3 * math.floor(math.log10(2 * largest) / 3) if largest > 0 else 0
+    power = min(max(power, min(PREFIXES)), max(PREFIXES))
+    return 10.0**power, PREFIXES[power]
+
+
+def _legend_above_data(panel: Axes) -> None:
+    """A legend in a strip of its own at the top of a panel."""
+    low, high = panel.get_ylim()
+    panel.set_ylim(low, high + 0.18 * (high - low))
+    panel.legend(loc="upper center", ncols=3, frameon=False, fontsize="small")
