@@ -144,6 +144,7 @@ def run(options, comm):
     progress = _stages.label(options, "scattering")
     d = interface_conductances(system, mesh, energy=options.energy, lead=options.lead, comm=comm, progress=progress)
     if _stages.is_root(comm):
+        command_line.make_folder(options.output)
         origin = store.provenance(_stages.configuration(options), comm, wall_time=time.monotonic() - begin)
         store.save_dataset(d, data, force=options.force, provenance=origin)
         plot.save_figure(plot.mixing_conductance_map(d["mixing_conductance"], mesh), picture, options.force)

@@ -124,6 +124,7 @@ def run(options, comm):
     torque = qt.spin_torque(system, kmesh=mesh, comm=comm, progress=_stages.label(options, "torque"), **sweep)
     transmission = transmissions(system, mesh, comm=comm, progress=_stages.label(options, "transmission"))
     if _stages.is_root(comm):
+        command_line.make_folder(options.output)
         origin = store.provenance(_stages.configuration(options), comm, wall_time=time.monotonic() - begin)
         write(transmission, torque, mesh, paths, options.force, origin)
         print(*summary(transmission, torque), _stages.written(paths), sep="\n")

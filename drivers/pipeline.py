@@ -44,6 +44,7 @@ def run(options, comm):
     transmission = mtj_torque.transmissions(system, mesh, comm=comm, progress=_stages.label(options, "transmission"))
     configuration = _stages.configuration(options)
     if _stages.is_root(comm):
+        command_line.make_folder(options.output)
         origin = store.provenance(configuration, comm, wall_time=time.monotonic() - begin)
         mtj_torque.write(transmission, torque, mesh, transport_paths, options.force, origin)
 

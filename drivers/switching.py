@@ -77,6 +77,7 @@ def run(options, comm):
     barrier, critical, lines = stability(free, tmap, options.initial)
     r = llg.ensemble(free, tmap, comm=comm, progress=_stages.label(options, "switching"), **arguments)
     if _stages.is_root(comm):
+        command_line.make_folder(options.output)
         known = {**_stages.configuration(options), "map_attributes": tmap.attributes}
         origin = store.provenance(known, comm, options.seed, options.temperature, time.monotonic() - begin)
         write(r, critical, barrier, paths, options.force, origin)

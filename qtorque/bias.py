@@ -4,24 +4,24 @@ At a bias the two leads fill the states that come from them up to mu_L = +eV/2 a
 
     f_L A_L + f_R A_R = f_0 (A_L + A_R) + (f_L - f_R)(A_L - A_R)/2,    f_0 = (f_L + f_R)/2.
 
-The first part is the sea, analytic in the upper half plane; its narrow resonances never meet a panel of the real axis. The
-second lives in the window. Both are integrated adaptively at every momentum, to one stated tolerance.
+The first part is the sea, analytic in the upper half plane; its narrow resonances never meet a panel of the real
+axis. The second lives in the window. Both are integrated adaptively at every momentum, to one stated tolerance.
 """
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 from scipy.interpolate import CubicSpline
 
 from qtorque import parallel
-from qtorque.bloch import Chain, LayeredSystem, as_layered
-from qtorque.brillouin import KSet, as_kset, interleaved_chunks
+from qtorque.bloch import LayeredSystem, as_layered
+from qtorque.brillouin import KPoints, KSet, as_kset, interleaved_chunks
+from qtorque.chain import Chain
+from qtorque.contour import BELOW_SPECTRUM, Fermi, sea_integral, window_integral
 from qtorque.errors import InputError
 from qtorque.green import Join, Phases, Sweeps
-from qtorque.quadrature import Integral, integrate
 from qtorque.scattering import require_open_channels, solve_points
 from qtorque.torque import (
     LIMIT_STEP,
@@ -35,129 +35,42 @@ from qtorque.torque import (
     torque_on_magnet,
     window_kernel,
 )
-from qtorque.units import BOLTZMANN_EV, CURRENT_PER_EV
+from qtorque.units import CURRENT_PER_EV
 
 CHUNK = 512
 """Momenta in one chunk of work: enough to fill numpy's loops, few enough to share between ranks."""
 DEFAULT_TOLERANCE = 1e-6
 """Energy quadrature, relative to the largest spin current at that voltage."""
-TAIL = 40.0
-"""kT at which the Fermi function is cut off: exp(-40) = 4e-18."""
-FERMI_POLES = 4
-"""Poles of the Fermi function inside the contour; the contour then runs 8 pi kT above the real axis, half way to the next."""
-BELOW_SPECTRUM = 1.0
-"""eV between the start of the contour and the lower bound on the spectrum."""
-CONTOUR_NOISE = 1e-15
-"""Rounding of the sea's integrand: the difference of two Green functions of order one."""
-SMALLEST_ERROR = 1e-16
-"""eV per cell: spin currents near a lead are differences of numbers of order one, whose rounding no quadrature lowers."""
 UNSHIFTED_LIMIT = 0.1
-"""V; a junction without a barrier drops its bias in its resistances, which occupations alone do not describe beyond this."""
+"""V; a junction without a barrier drops its bias in its resistances, which occupations alone do not describe beyond
+this."""
 CHANNEL_SAMPLE = 4096
 """Momenta at which a lead is looked at for open channels before any solve."""
 
 UNIT_TORQUE = "eV per cell"
 
 
-@dataclass(frozen=True)
-class Fermi:
-    """Occupation of the states from one lead."""
-
-    mu: float
-    temperature: float
-
-    @property
-    def kT(self) -> float:
-        return BOLTZMANN_EV * self.temperature
-
-    def __call__(self, energy: np.ndarray) -> np.ndarray:
-        """1/(exp((E - mu)/kT) + 1), a step at T = 0."""
-        if self.temperature == 0:
-            return 0.5 * (1 - np.sign(energy - self.mu))
-        return 0.5 * (1 - np.tanh((energy - self.mu) / (2 * self.kT)))
-
-
-@dataclass(frozen=True, eq=False)
-class Contour:
-    """A path z(x), x in [0, 1], with f(z) dz/dx for the Fermi sea of one lead."""
-
-    z: np.ndarray
-    step: np.ndarray
-
-
-def sea_arc(fermi: Fermi, bottom: float, x: np.ndarray) -> Contour:
-    """The arc from below the spectrum to mu (T = 0) or to mu - 40 kT + 8 pi i kT, where f is still one.
-
-    A circle around a point of the real axis, with the angle quadratic in x, so that nodes gather at the end near mu.
-    """
-    end = fermi.mu - TAIL * fermi.kT + 2j * np.pi * FERMI_POLES * fermi.kT
-    bottom = min(bottom, end.real - BELOW_SPECTRUM)
-    centre = (abs(end) ** 2 - bottom**2) / (2 * (end.real - bottom))
-    radius, last = centre - bottom, np.angle(end - centre)
-    phi = last + (np.pi - last) * (1 - x) ** 2
-    z = centre + radius * np.exp(1j * phi)
-    return Contour(z, 1j * (z - centre) * (-2 * (np.pi - last) * (1 - x)))
-
-
-def sea_line(fermi: Fermi, x: np.ndarray) -> Contour:
-    """The line 8 pi kT above the real axis through the edge of the sea; there f(z) = f(Re z), as 4 poles lie below."""
-    energy = fermi.mu + TAIL * fermi.kT * (2 * x - 1)
-    z = energy + 2j * np.pi * FERMI_POLES * fermi.kT
-    return Contour(z, 2 * TAIL * fermi.kT * fermi(energy) + 0j)
-
-
-def sea_poles(fermi: Fermi) -> Contour:
-    """The poles below that line: -2 pi i kT times the sum of the integrand over them closes the contour."""
-    z = fermi.mu + 1j * np.pi * fermi.kT * (2 * np.arange(FERMI_POLES) + 1)
-    return Contour(z, np.full(FERMI_POLES, -2j * np.pi * fermi.kT))
-
-
-def _sea_integral(kernel, fermi: Fermi, bottom: float, k: np.ndarray, weights: np.ndarray, **accuracy) -> Integral:
-    """sum_k w_k Int dE f(E) of an analytic kernel(k, z, step) -> (m, nodes, columns)."""
-
-    def along(path):
-        def integrand(index, x):
-            contour = path(x)
-            return kernel(k[index], contour.z, contour.step)
-
-        return integrate(integrand, 0.0, 1.0, weights, absolute=SMALLEST_ERROR, noise=CONTOUR_NOISE, **accuracy)
-
-    arc = along(lambda x: sea_arc(fermi, bottom, x))
-    if fermi.temperature == 0:
-        return arc
-    line = along(lambda x: sea_line(fermi, x))
-    poles = sea_poles(fermi)
-    shape = (len(k), FERMI_POLES)
-    residues = kernel(k, np.broadcast_to(poles.z, shape), np.broadcast_to(poles.step, shape))
-    value = arc.value + line.value + np.einsum("k,knc->c", weights, residues)
-    return Integral(value, arc.error + line.error, arc.evaluations + line.evaluations + residues.shape[0] * FERMI_POLES)
-
-
-def _window_integral(kernel, fermis, k: np.ndarray, weights: np.ndarray, **accuracy) -> Integral | None:
-    """sum_k w_k Int dE (f_L - f_R) kernel(k, E); None if the occupations are equal."""
-    left, right = fermis
-    if left == right:
-        return None
-    low = min(f.mu - TAIL * f.kT for f in fermis)
-    high = max(f.mu + TAIL * f.kT for f in fermis)
-
-    def integrand(index, energy):
-        return (left(energy) - right(energy))[..., None] * kernel(k[index], energy)
-
-    return integrate(integrand, low, high, weights, breakpoints=(left.mu, right.mu), absolute=SMALLEST_ERROR, **accuracy)
-
-
 def _integrals(
-    chains: Sequence[Chain], cuts: Cuts, fermis: tuple[Fermi, Fermi], k: np.ndarray, weights: np.ndarray, tolerance: float
+    chains: Sequence[Chain],
+    cuts: Cuts,
+    fermis: tuple[Fermi, Fermi],
+    k: np.ndarray,
+    weights: np.ndarray,
+    tolerance: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Window and sea together: (value, error), each (angle, columns)."""
     accuracy = {"tolerance": tolerance, "reference": np.tile(cuts.is_spin_current, len(chains))}
-    parts = [_window_integral(lambda q, e: window_kernel(chains, cuts, q, e), fermis, k, weights, **accuracy)]
+    parts = [window_integral(lambda q, e: window_kernel(chains, cuts, q, e), fermis, k, weights, **accuracy)]
     bottom = min(chain.lowest_energy for chain in chains) - BELOW_SPECTRUM
     for fermi in dict.fromkeys(fermis):
         share = 0.5 * fermis.count(fermi)
-        sea = _sea_integral(
-            lambda q, z, step, share=share: sea_kernel(chains, cuts, q, z, share * step), fermi, bottom, k, weights, **accuracy
+        sea = sea_integral(
+            lambda q, z, step, share=share: sea_kernel(chains, cuts, q, z, share * step),
+            fermi,
+            bottom,
+            k,
+            weights,
+            **accuracy,
         )
         parts.append(sea)
     found = [p for p in parts if p is not None]
@@ -176,7 +89,8 @@ def _sweep(
     comm,
     progress: str | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """All integrals for all voltages, summed over chunks of k in their order: (value, error), (voltage, angle, columns)."""
+    """All integrals for all voltages, summed over chunks of k in their order: (value, error), (voltage, angle,
+    columns)."""
     temperatures = _temperatures(temperature)
     chunks = interleaved_chunks(kset.size, CHUNK)
     work = [(v, index) for v in range(len(voltages)) for index in chunks]
@@ -185,7 +99,7 @@ def _sweep(
         v, index = item
         k, weights = kset.take(index)
         voltage = float(voltages[v])
-        fermis = tuple(Fermi(mu, T) for mu, T in zip((voltage / 2, -voltage / 2), temperatures, strict=True))
+        fermis = (Fermi(voltage / 2, temperatures[0]), Fermi(-voltage / 2, temperatures[1]))
         chains = [stack.chain(float(angle), voltage) for angle in angles]
         return _integrals(chains, cuts, fermis, k, weights, tolerance)
 
@@ -236,9 +150,10 @@ def spin_torque(
     -------
     Dataset
         dims angle, voltage, xyz, bond. `torque`, `torque_fixed` (eV per cell, laboratory frame); `damping_like`,
-        `field_like`, `damping_like_fixed`, `field_like_fixed` (eV per cell, sin(angle) removed); `charge_current` (A per
-        cell, positive for electrons left to right); `spin_current` (eV per cell) through the ends of both magnets;
-        `energy_error` (eV per cell): achieved error of the energy quadrature, the largest of all spin currents.
+        `field_like`, `damping_like_fixed`, `field_like_fixed` (eV per cell, sin(angle) removed); `charge_current` (A
+        per cell, positive for electrons left to right); `spin_current` (eV per cell) through the ends of both
+        magnets; `energy_error` (eV per cell): achieved error of the energy quadrature, the largest of all spin
+        currents.
 
     Raises
     ------
@@ -247,9 +162,10 @@ def spin_torque(
 
     Notes
     -----
-    At |sin(angle)| < 1e-4 the coefficients are the limits of those at nearby angles, of which they are even functions; that
-    holds without spin-orbit coupling. Q^a(l) = Im Int dE/2pi Tr[(1/2){V^dagger, sigma_a}(f_L A_L + f_R A_R)].
-    I. Theodonis et al., Phys. Rev. Lett. 97, 237205 (2006), for the single-band junction (cited from memory).
+    At |sin(angle)| < 1e-4 the coefficients are the limits of those at nearby angles, of which they are even
+    functions; that holds without spin-orbit coupling. Q^a(l) = Im Int dE/2pi Tr[(1/2){V^dagger, sigma_a}(f_L A_L +
+    f_R A_R)]. I. Theodonis et al., Phys. Rev. Lett. 97, 237205 (2006), for the single-band junction (cited from
+    memory).
     """
     angles, voltages, kset, stack = _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance)
     last = stack.layers + 1
@@ -271,6 +187,7 @@ def spin_torque(
             flow = {b: current[a, v, i, 1:] for i, b in enumerate(cuts.bonds)}
             for which, magnet in enumerate(magnets):
                 vectors[which, a, v] = torque_on_magnet(flow, magnet, last, directions[a][which])
+    charge = 4 * np.pi * CURRENT_PER_EV * current[:, :, 0, 0]
     m = np.array([d[0] for d in directions])
     p = np.array([d[1] for d in directions])
     coefficients = np.empty((2, 2, *shape))
@@ -280,35 +197,32 @@ def spin_torque(
         coefficients[which][:, regular] = parts
         limits = coefficients[which][:, len(angles) :]
         coefficients[which][:, : len(angles)][:, singular] = (4 * limits[:, 0::2] - limits[:, 1::2]) / 3
-    count = len(angles)
     for which, (own, other) in enumerate(((m, p), (p, m))):
-        for a in np.flatnonzero(singular):
-            vectors[which, a] = recompose(*coefficients[which][:, a], own[a], other[a])
-    spin_error = np.abs(error[:, :count].reshape(len(voltages), -1)[:, np.tile(cuts.is_spin_current, count)]).max(axis=1)
-    return _torque_dataset(
-        stack, angles, voltages, kset, temperature, tolerance, cuts, current[:count], vectors[:, :count],
-        coefficients[:, :, :count], spin_error, m[:count],
-    )  # fmt: skip
-
-
-def _torque_dataset(
-    stack, angles, voltages, kset, temperature, tolerance, cuts, current, vectors, coefficients, error, m
-) -> xr.Dataset:
-    plane = ("angle", "voltage")
+        for a in np.flatnonzero(singular).tolist():
+            damping_like, field_like = coefficients[which][:, a]
+            vectors[which, a] = recompose(damping_like, field_like, own[a], other[a])
+    count = len(angles)
+    asked = np.tile(cuts.is_spin_current, count)
+    spin_error = error[:, :count].reshape(len(voltages), -1)[:, asked].max(axis=1)
+    plane, text = ("angle", "voltage"), "{} torque on the {} magnet, sin(angle) removed"
     variables = {
-        "torque": ((*plane, "xyz"), vectors[0], UNIT_TORQUE, "torque on the free magnet"),
-        "torque_fixed": ((*plane, "xyz"), vectors[1], UNIT_TORQUE, "torque on the fixed magnet"),
-        "damping_like": (plane, coefficients[0, 0], UNIT_TORQUE, "damping-like torque on the free magnet / sin(angle)"),
-        "field_like": (plane, coefficients[0, 1], UNIT_TORQUE, "field-like torque on the free magnet / sin(angle)"),
-        "damping_like_fixed": (
-            plane, coefficients[1, 0], UNIT_TORQUE, "damping-like torque on the fixed magnet / sin(angle)"),
-        "field_like_fixed": (plane, coefficients[1, 1], UNIT_TORQUE, "field-like torque on the fixed magnet / sin(angle)"),
-        "charge_current": (
-            plane, 4 * np.pi * CURRENT_PER_EV * current[:, :, 0, 0], "A per cell", "charge current, electrons left to right"),
-        "spin_current": ((*plane, "bond", "xyz"), current[..., 1:], UNIT_TORQUE, "spin current, left to right"),
-        "energy_error": (("voltage",), error, UNIT_TORQUE, "error of the energy quadrature, largest spin current"),
-        "magnetization": (("angle", "xyz"), m, "1", "direction of the free magnet"),
-    }  # fmt: skip
+        "torque": ((*plane, "xyz"), vectors[0, :count], UNIT_TORQUE, "torque on the free magnet"),
+        "torque_fixed": ((*plane, "xyz"), vectors[1, :count], UNIT_TORQUE, "torque on the fixed magnet"),
+        "charge_current": (plane, charge[:count], "A per cell", "charge current, positive for electrons left to right"),
+        "spin_current": ((*plane, "bond", "xyz"), current[:count, ..., 1:], UNIT_TORQUE, "spin current, left to right"),
+        "energy_error": (("voltage",), spin_error, UNIT_TORQUE, "error of the energy quadrature, largest spin current"),
+        "magnetization": (("angle", "xyz"), m[:count], "1", "direction of the free magnet"),
+    }
+    for which, (suffix, magnet) in enumerate((("", "free"), ("_fixed", "fixed"))):
+        for part, kind in enumerate(("damping-like", "field-like")):
+            values = coefficients[which, part, :count]
+            name = kind.replace("-", "_") + suffix
+            variables[name] = (plane, values, UNIT_TORQUE, text.format(kind, magnet))
+    return _dataset(stack, cuts, variables, angles, voltages, kset, temperature, tolerance)
+
+
+def _dataset(stack, cuts: Cuts, variables: dict, angles, voltages, kset, temperature, tolerance) -> xr.Dataset:
+    """Variables name -> (dims, values, units, long name) with the coordinates and attributes of a sweep."""
     return xr.Dataset(
         {name: (dims, data, {"units": u, "long_name": text}) for name, (dims, data, u, text) in variables.items()},
         coords={
@@ -316,6 +230,7 @@ def _torque_dataset(
             "voltage": ("voltage", voltages, {"units": "V", "long_name": "bias voltage, mu_L - mu_R = eV"}),
             "xyz": ["x", "y", "z"],
             "bond": [_bond_name(stack, b) for b in cuts.bonds],
+            "layer": [stack.layer_names[e - 1] for e in cuts.layers],
         },
         attrs={
             "cell_area": stack.area,
@@ -346,42 +261,27 @@ def layer_torque(
     Returns
     -------
     Dataset
-        dims angle, voltage, layer (bond), xyz, eV per cell, laboratory frame. `torque`: Q(l-1) - Q(l), the divergence of
-        the spin current. `torque_exchange`: (i/2) Tr([sigma, H_l] rho_ll), which is (1/2) m_l x Tr[D_l sigma rho_ll].
-        `spin_current`: through every cut, bond l between layer l and l + 1 (the leads' cells included). Without
-        spin-orbit coupling the two torques agree; the difference is the torque on the lattice.
+        dims angle, voltage, layer (bond), xyz, eV per cell, laboratory frame. `torque`: Q(l-1) - Q(l), the divergence
+        of the spin current. `torque_exchange`: (i/2) Tr([sigma, H_l] rho_ll), which is (1/2) m_l x Tr[D_l sigma
+        rho_ll]. `spin_current`: through every cut, bond l between layer l and l + 1 (the leads' cells included).
+        Without spin-orbit coupling the two torques agree; the difference is the torque on the lattice.
     """
     angles, voltages, kset, stack = _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance)
-    layers = tuple(range(1, stack.layers + 1))
-    cuts = Cuts(tuple(range(stack.layers + 1)), layers)
+    cuts = Cuts(tuple(range(stack.layers + 1)), tuple(range(1, stack.layers + 1)))
     _require_open_leads(stack, kset)
     value, error = _sweep(stack, angles, voltages, cuts, kset, temperature, tolerance, comm, progress)
     current = np.stack([cuts.currents(v) for v in value], axis=1)[..., 1:]
     exchange = np.stack([cuts.torques(v) for v in value], axis=1)
-    plane = ("angle", "voltage")
-    spin_error = error[:, :, np.flatnonzero(cuts.is_spin_current)].max(axis=(1, 2))
-    return xr.Dataset(
-        {
-            "torque": (
-                (*plane, "layer", "xyz"), current[:, :, :-1] - current[:, :, 1:],
-                {"units": UNIT_TORQUE, "long_name": "torque on the layer, from the spin current"}),
-            "torque_exchange": (
-                (*plane, "layer", "xyz"), exchange,
-                {"units": UNIT_TORQUE, "long_name": "torque on the layer, from its exchange field"}),
-            "spin_current": (
-                (*plane, "bond", "xyz"), current, {"units": UNIT_TORQUE, "long_name": "spin current, left to right"}),
-            "energy_error": (
-                ("voltage",), spin_error, {"units": UNIT_TORQUE, "long_name": "error of the energy quadrature"}),
-        },
-        coords={
-            "angle": ("angle", angles, {"units": "rad"}),
-            "voltage": ("voltage", voltages, {"units": "V"}),
-            "layer": list(stack.layer_names),
-            "bond": [_bond_name(stack, b) for b in cuts.bonds],
-            "xyz": ["x", "y", "z"],
-        },
-        attrs={"cell_area": stack.area, "kmesh": repr(kset), "energy_tolerance": tolerance},
-    )  # fmt: skip
+    spin_error = error[:, :, cuts.is_spin_current].max(axis=(1, 2))
+    vector = ("angle", "voltage", "layer", "xyz")
+    divergence = current[:, :, :-1] - current[:, :, 1:]
+    variables = {
+        "torque": (vector, divergence, UNIT_TORQUE, "torque on the layer, from the spin current"),
+        "torque_exchange": (vector, exchange, UNIT_TORQUE, "torque on the layer, from its exchange field"),
+        "spin_current": (("angle", "voltage", "bond", "xyz"), current, UNIT_TORQUE, "spin current, left to right"),
+        "energy_error": (("voltage",), spin_error, UNIT_TORQUE, "error of the energy quadrature, largest spin current"),
+    }
+    return _dataset(stack, cuts, variables, angles, voltages, kset, temperature, tolerance)
 
 
 def interlayer_coupling(
@@ -396,9 +296,9 @@ def interlayer_coupling(
 ) -> xr.Dataset:
     """Grand potential versus angle at V = 0, from ln det G along the contour.
 
-    Omega(angle) = -(1/pi) Im Int dE f(E) ln det G(E, angle), relative to the first angle. With all that lies beyond the cut
-    turning rigidly, only det(1 - g_left V g_right V^dagger) there depends on the angle. This is the second route to the
-    zero-bias field-like torque: tau_FL = (1/sin) dOmega/d angle.
+    Omega(angle) = -(1/pi) Im Int dE f(E) ln det G(E, angle), relative to the first angle. With all that lies beyond
+    the cut turning rigidly, only det(1 - g_left V g_right V^dagger) there depends on the angle. This is the second
+    route to the zero-bias field-like torque: tau_FL = (1/sin) dOmega/d angle.
 
     Returns
     -------
@@ -412,7 +312,7 @@ def interlayer_coupling(
     """
     angles, _, kset, stack = _sweep_arguments(system, angle, 0.0, kmesh, temperature, tolerance)
     if stack.free is not stack.magnets[-1] and stack.free is not stack.magnets[0]:
-        raise InputError("interlayer_coupling: magnets lie on both sides of the free one; name an outer magnet as free=")
+        raise InputError("interlayer_coupling: magnets lie on both sides of the free one; name an outer one as free=")
     cut = stack.free.start - 1 if stack.free is stack.magnets[-1] else stack.free.stop - 1
     fermi = Fermi(0.0, _temperatures(temperature)[0])
     chains = [stack.chain(float(a), 0.0) for a in angles]
@@ -426,7 +326,7 @@ def interlayer_coupling(
     def one(index):
         k, weights = kset.take(index)
         everything = np.ones(len(angles), dtype=bool)
-        result = _sea_integral(kernel, fermi, bottom, k, weights, tolerance=tolerance, reference=everything)
+        result = sea_integral(kernel, fermi, bottom, k, weights, tolerance=tolerance, reference=everything)
         return result.value, result.error
 
     results = parallel.map_chunks(one, interleaved_chunks(kset.size, CHUNK), comm, progress=progress)
@@ -486,8 +386,8 @@ def _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance):
     stack = as_layered(system)
     if stack.has_barrier is False and np.abs(voltages).max() > UNSHIFTED_LIMIT:
         warnings.warn(
-            f"the stack has no barrier, so the bands do not shift with the bias; {np.abs(voltages).max():g} V is beyond "
-            f"{UNSHIFTED_LIMIT} V, where occupations alone describe it (mark layers with barrier=True)",
+            f"the stack has no barrier, so no band shifts with the bias; {np.abs(voltages).max():g} V is beyond the "
+            f"{UNSHIFTED_LIMIT} V where occupations alone describe it (mark layers with barrier=True)",
             stacklevel=3,
         )
     return angles, voltages, as_kset(kmesh), stack
@@ -512,15 +412,14 @@ def _directions(stack: LayeredSystem, angle: float) -> tuple[np.ndarray, np.ndar
     cosine = float(found[0] @ found[1])
     if abs(cosine - np.cos(angle)) > PARALLEL_LIMIT:
         raise InputError(
-            f"params(angle={angle:g}) turns the free magnet to {np.degrees(np.arccos(np.clip(cosine, -1, 1))):.4g} degrees "
-            "from the fixed one; let it point along (sin, 0, cos) in the frame of the fixed one"
+            f"params(angle={angle:g}) turns the free magnet to {np.degrees(np.arccos(np.clip(cosine, -1, 1))):.4g} "
+            "degrees from the fixed one; let it point along (sin, 0, cos) in the frame of the fixed one"
         )
     return found[0], found[1]
 
 
 def _require_open_leads(stack: LayeredSystem, kset: KSet) -> None:
     """Refuse a lead without channels at the Fermi energy, looked at on a sample of the mesh, before any solve."""
-    from qtorque.brillouin import KPoints
-
     sample = np.unique(np.linspace(0, kset.size - 1, min(kset.size, CHANNEL_SAMPLE)).astype(int))
-    require_open_channels(solve_points(stack.chain(), KPoints(*kset.take(sample)), 0.0, stack.area))
+    s = solve_points(stack.chain(), KPoints(*kset.take(sample)), 0.0, stack.area)
+    require_open_channels(np.any(s.open_channels, axis=(0, 2)), s.leads, s.energy)

@@ -1,12 +1,12 @@
 """From Kwant builders to the Bloch blocks of a chain of layers.
 
-`layered` reads sites, hoppings and symmetry of a region that is periodic in the plane and of its two leads, sorts the sites
-into layers along the transport direction, and keeps every block as a finite Fourier sum
+`layered` reads sites, hoppings and symmetry of a region that is periodic in the plane and of its two leads, sorts the
+sites into layers along the transport direction, and keeps every block as a finite Fourier sum
 
     H_l(k) = sum_R H_l(R) exp(i k.R),    V_l(k) = sum_R V_l(R) exp(i k.R),
 
-which is then evaluated for many k at once. V_l is the hopping block from layer l + 1 to layer l. Monolayers are grouped into
-principal layers wherever a hopping reaches further than the next one.
+which is then evaluated for many k at once. V_l is the hopping block from layer l + 1 to layer l. Monolayers are
+grouped into principal layers wherever a hopping reaches further than the next one.
 """
 
 import inspect
@@ -18,8 +18,8 @@ import kwant
 import numpy as np
 import tinyarray
 
+from qtorque.chain import PARALLEL_TOLERANCE, Chain, Fourier
 from qtorque.errors import InputError
-from qtorque.spin import pauli_components
 from qtorque.stack import Stack, wrap
 
 SAME_HEIGHT = 1e-6
@@ -28,125 +28,8 @@ SAME_PERIOD = 1e-8
 """Relative tolerance on the equality of the in-plane vectors of region and leads."""
 HERMITICITY_TOLERANCE = 1e-12
 """Relative to the largest matrix element."""
-SPIN_TOLERANCE = 1e-13
-"""Spin-dependent parts below this share of a block are rounding errors; smaller splittings than that do not exist."""
-PARALLEL_TOLERANCE = 1e-12
-"""Sine of the angle below which two spin axes are one: the error made is second order, far below rounding."""
 PROBE_ANGLE = 1.0
 """rad; a general position, at which no two magnets that can turn against each other are parallel."""
-
-
-@dataclass(frozen=True, eq=False)
-class Fourier:
-    """sum_R matrices[R] exp(i k.R): vectors (nR, 2) integers, matrices (nR, rows, columns)."""
-
-    vectors: np.ndarray
-    matrices: np.ndarray
-
-    def at(self, k: np.ndarray) -> np.ndarray:
-        """The blocks at phases k, shape (nk, 2): (nk, rows, columns), or (1, rows, columns) if independent of k."""
-        if len(self.vectors) == 1 and not self.vectors.any():
-            return self.matrices
-        phases = np.exp(1j * (k @ self.vectors.T))
-        return np.tensordot(phases, self.matrices, axes=(1, 0))
-
-    @property
-    def adjoint(self) -> "Fourier":
-        """The Hermitian conjugate."""
-        return Fourier(-self.vectors, self.matrices.conj().swapaxes(1, 2))
-
-    @cached_property
-    def norm(self) -> float:
-        """A bound on the spectral norm at any k."""
-        return float(sum(np.linalg.norm(m, 2) for m in self.matrices))
-
-    @cached_property
-    def spin_part(self) -> "SpinPart":
-        """How the block depends on spin."""
-        components = pauli_components(self.matrices)
-        vector = components[1:].reshape(3, -1)
-        scale = float(np.abs(self.matrices).max(initial=0.0))
-        if np.abs(vector).max(initial=0.0) <= SPIN_TOLERANCE * scale:
-            return SpinPart(None, True)
-        left, singular, _ = np.linalg.svd(vector, full_matrices=False)
-        axis = left[:, 0] * np.exp(-1j * np.angle(left[np.argmax(np.abs(left[:, 0])), 0]))
-        limit = SPIN_TOLERANCE * scale * np.sqrt(vector.shape[1]) * 10
-        if singular[1] > limit or np.abs(axis.imag).max() * singular[0] > limit:
-            return SpinPart(None, False)
-        axis = axis.real / np.linalg.norm(axis.real)
-        home = ~self.vectors.any(axis=1)
-        rows, columns = self.matrices.shape[1:]
-        majority = 0.0
-        if rows == columns and home.any():
-            majority = -float(np.einsum("a,aii->", axis, components[1:, home][:, 0]).real)
-        if abs(majority) <= SPIN_TOLERANCE * scale:
-            majority = axis[np.argmax(np.abs(axis) > PARALLEL_TOLERANCE)]
-        return SpinPart(tuple((np.sign(majority) * axis).tolist()), True)
-
-    def in_frame(self, axis: tuple[float, float, float] | None) -> np.ndarray:
-        """The matrices of spin up and down along `axis`, shape (nR, 2, n, m), or full ones for None, (nR, 1, 2n, 2m).
-
-        The spin-flip part, which an axis is only given to if it is a rounding error, is dropped.
-        """
-        if axis not in self._frames:
-            if axis is None:
-                self._frames[axis] = self.matrices[:, None]
-            else:
-                scalar, *vector = pauli_components(self.matrices)
-                along = np.einsum("a,aRij->Rij", axis, np.array(vector))
-                self._frames[axis] = np.stack([scalar + along, scalar - along], axis=1)
-        return self._frames[axis]
-
-    @cached_property
-    def _frames(self) -> dict:
-        return {}
-
-
-@dataclass(frozen=True)
-class SpinPart:
-    """`axis`: the majority direction of a block, None where there is none. `collinear`: False if it has no single axis."""
-
-    axis: tuple[float, float, float] | None
-    collinear: bool
-
-    @property
-    def independent(self) -> bool:
-        return self.collinear and self.axis is None
-
-    def diagonal_along(self, axis: tuple[float, float, float] | None) -> bool:
-        """Whether the block conserves the spin along `axis`."""
-        if not self.collinear or self.axis is None or axis is None:
-            return self.collinear
-        return bool(np.linalg.norm(np.cross(self.axis, axis)) < PARALLEL_TOLERANCE)
-
-
-@dataclass(frozen=True, eq=False)
-class Chain:
-    """The blocks of one stack at given parameters, from lead to lead.
-
-    Element 0 is the cell of the left lead next to the region, elements 1 ... N are the (principal) layers, element N + 1 is
-    the cell of the right lead next to the region.
-
-    Parameters
-    ----------
-    onsite
-        H of every element.
-    bond
-        bond[b] is the hopping block from element b + 1 to element b.
-    left_outward, right_outward
-        Hopping block from the lead's next cell outwards to its cell next to the region.
-    """
-
-    onsite: tuple[Fourier, ...]
-    bond: tuple[Fourier, ...]
-    left_outward: Fourier
-    right_outward: Fourier
-
-    @cached_property
-    def lowest_energy(self) -> float:
-        """A lower bound on the spectrum, eV: Gershgorin's theorem for blocks."""
-        reach = [self.left_outward.norm, *(b.norm for b in self.bond), self.right_outward.norm]
-        return min(-h.norm - reach[e] - reach[e + 1] for e, h in enumerate(self.onsite))
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,8 +166,8 @@ class LayeredSystem:
             fourier(0, -1),
             fourier(count - 1, count),
         )
-        for e, block in enumerate(chain.onsite):
-            _check_hermitian(block, self._place(e))
+        for e, onsite in enumerate(chain.onsite):
+            _check_hermitian(onsite, self._place(e))
         return chain
 
     def _size(self, element: int) -> int:
@@ -314,8 +197,8 @@ def layered(
         Scattering region with `TranslationalSymmetry(a1, a2)`; lengths in nm, energies in eV, spin as the last tensor
         factor on each site.
     left, right
-        Leads with a third vector besides a1, a2, at the lower and the upper end of the region along +z. The region must end
-        in full cells of the leads, as for `kwant.Builder.attach_lead`.
+        Leads with a third vector besides a1, a2, at the lower and the upper end of the region along +z. The region
+        must end in full cells of the leads, as for `kwant.Builder.attach_lead`.
     params
         Function (angle, voltage) -> dict of the parameters of the value functions; called with angle None for the
         system as it stands.
@@ -413,7 +296,9 @@ def _monolayers(region: kwant.Builder, up: np.ndarray) -> list[list]:
     return layers
 
 
-def _lead_cells(lead: kwant.Builder, plane: np.ndarray, outward: np.ndarray, edge: list, name: str) -> tuple[list, list]:
+def _lead_cells(
+    lead: kwant.Builder, plane: np.ndarray, outward: np.ndarray, edge: list, name: str
+) -> tuple[list, list]:
     """The sites of a lead in the cell next to the region, and in the cell beyond it, in the same order.
 
     The cell holds as many periods as the longest hopping reaches, so that only neighbouring cells are coupled.
@@ -421,7 +306,9 @@ def _lead_cells(lead: kwant.Builder, plane: np.ndarray, outward: np.ndarray, edg
     periods = _periods(lead)
     scale = np.linalg.norm(plane, axis=1).max()
     whole = periods.shape == (3, 3)
-    planar = [i for i, p in enumerate(periods) if whole and np.linalg.norm(plane - p, axis=1).min() < SAME_PERIOD * scale]
+    planar = [
+        i for i, p in enumerate(periods) if whole and np.linalg.norm(plane - p, axis=1).min() < SAME_PERIOD * scale
+    ]
     if len(planar) != 2:
         raise InputError(
             f"the {name} lead has the periods {periods.tolist()}; it needs three, two of them the region's "
@@ -454,7 +341,7 @@ def _group_sizes(region: kwant.Builder, monolayers: list[list], *leads: tuple[kw
     number = {home(site)[0]: m for m, layer in enumerate(monolayers) for site in layer}
     reach = max([1, *(abs(number[home(a)[0]] - number[home(b)[0]]) for a, b in region.hoppings())])
     for lead, cell in leads:
-        hit = {number.get(home(b)[0]) for a in cell for b in lead.neighbors(a)} - {None}
+        hit = {number[home(b)[0]] for a in cell for b in lead.neighbors(a) if home(b)[0] in number}
         if hit:
             depth = max(hit) + 1 if lead is leads[0][0] else len(monolayers) - min(hit)
             reach = max(reach, depth)

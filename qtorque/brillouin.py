@@ -1,7 +1,7 @@
 """Meshes of in-plane momenta and their weights.
 
-A momentum is given by its two phases k.a1 and k.a2, in radians. A mesh is lazy: blocks of points are made on demand, so a
-mesh of any size costs nothing until its points are used.
+A momentum is given by its two phases k.a1 and k.a2, in radians. A mesh is lazy: blocks of points are made on demand,
+so a mesh of any size costs nothing until its points are used.
 """
 
 from dataclasses import dataclass, field
@@ -120,8 +120,8 @@ def as_kset(kmesh_or_points) -> KSet:
 def interleaved_chunks(size: int, chunk: int) -> list[np.ndarray]:
     """Numbers of the points of each chunk: chunk c of n takes c, c + n, c + 2n, ...
 
-    The chunk size comes from the problem and never from the number of ranks. Interleaving makes every chunk a sample of the
-    whole zone: each knows the scale of the sum it belongs to, and all take about the same time.
+    The chunk size comes from the problem and never from the number of ranks. Interleaving makes every chunk a sample
+    of the whole zone: each knows the scale of the sum it belongs to, and all take about the same time.
     """
     number = max(1, -(-size // chunk))
     return [np.arange(c, size, number) for c in range(number)]

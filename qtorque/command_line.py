@@ -11,6 +11,7 @@ A driver parses, calls, saves:
         (output,) = command_line.output_files(options.output, ["_torque.nc"], options.force)
         torque = qt.spin_torque(stack, angle=options.angle, ..., comm=comm)
         if comm is None or comm.rank == 0:
+            command_line.make_folder(options.output)
             store.save_dataset(torque, output, force=options.force, provenance=...)
 
     if __name__ == "__main__":
@@ -34,6 +35,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from qtorque import parallel
@@ -117,25 +119,27 @@ def main(
 
 
 def output_files(prefix: str, endings: Sequence[str], force: bool = False) -> list[str]:
-    """The names prefix + ending, refused unless each can be written; makes the folder they go to.
+    """The names prefix + ending, refused unless each can be written: to be called before a long calculation.
 
-    To be called before a long calculation, but after all other input is checked: a refused run leaves nothing behind.
+    The folder may be missing and is not made yet, so that a run which is refused later leaves nothing behind; see
+    `make_folder`.
     """
     from qtorque import store
 
-    folder, name = os.path.split(prefix)
-    if not name:
+    if not os.path.basename(prefix):
         raise InputError(f"--output {prefix!r} is a folder; add how the names of files begin, such as {prefix}mtj")
-    try:
-        os.makedirs(folder or ".", exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"--output {prefix!r}: the folder {folder!r} cannot be made ({error.strerror}); choose another one"
-        ) from None
     paths = [prefix + ending for ending in endings]
-    for path in paths:
+    folder = Path(prefix).parent
+    missing = [path for path in (folder, *folder.parents) if not os.path.exists(path)]
+    # Where folders are to be made, the first of them is what has to be writable.
+    for path in missing[-1:] or paths:
         store.refuse_existing(path, force)
     return paths
+
+
+def make_folder(prefix: str) -> None:
+    """Make the folder that files whose names begin with `prefix` go to."""
+    Path(prefix).parent.mkdir(parents=True, exist_ok=True)
 
 
 def load_system(path: str | os.PathLike, settings: Sequence[str] = ()) -> Any:

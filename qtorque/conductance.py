@@ -9,10 +9,10 @@ import xarray as xr
 from qtorque import parallel
 from qtorque._linalg import adjoint
 from qtorque.bloch import as_layered
-from qtorque.brillouin import KPoints, KSet, as_kset, interleaved_chunks
+from qtorque.brillouin import KPoints, as_kset, interleaved_chunks
 from qtorque.errors import InputError
 from qtorque.green import common_axis
-from qtorque.scattering import CHUNK, Scattering, require_energy, require_open_channels, solve, solve_points
+from qtorque.scattering import CHUNK, Scattering, require_open_channels, solve_points
 from qtorque.spin import su2
 from qtorque.units import conductance_per_area, energy_per_area, torkance_per_area
 
@@ -37,7 +37,7 @@ def transmission(s: Scattering, source: str | int = "left", target: str | int = 
     return _over_k(s, values, ("k", "spin_in", "spin_out"), "transmission", "transmission probability")
 
 
-def k_average(x: xr.DataArray | xr.Dataset) -> xr.DataArray | xr.Dataset:
+def k_average(x: xr.DataArray) -> xr.DataArray:
     """The sum over k with the weights the array carries: a quantity per in-plane cell."""
     if "weight" not in x.coords:
         raise InputError(f"{getattr(x, 'name', x)!r} carries no k weights; give a k-resolved result of qtorque")
@@ -76,7 +76,8 @@ def conductance(
 
 
 def polarization(s: Scattering, source: str | int = "left", target: str | int = "right") -> float:
-    """(G_up - G_dn)/(G_up + G_dn) of the spin that arrives in the target lead, both spins of the source equally occupied."""
+    """(G_up - G_dn)/(G_up + G_dn) of the spin that arrives in the target lead, both spins of the source equally
+    occupied."""
     G = conductance(s, source=source, target=target).sum("spin_in")
     total = float(G.sum())
     if total == 0:
@@ -169,8 +170,8 @@ def transmitted_mixing_conductance(
 def schep_corrected(conductance, sharvin_normal, sharvin_other=None):
     """1/g~ = 1/g - (1/2)(1/g_N + 1/g_F): the interface alone, without the contact resistance of its leads.
 
-    For the mixing conductance leave `sharvin_other` out: 1/g~ = 1/g - 1/(2 g_N).
-    K. M. Schep et al., Phys. Rev. B 56, 10805 (1997); G. E. W. Bauer et al., Phys. Rev. B 67, 094421 (2003) (from memory).
+    For the mixing conductance leave `sharvin_other` out: 1/g~ = 1/g - 1/(2 g_N). K. M. Schep et al., Phys. Rev. B 56,
+    10805 (1997); G. E. W. Bauer et al., Phys. Rev. B 67, 094421 (2003) (from memory).
     """
     contact = 1 / sharvin_normal if sharvin_other is None else 1 / sharvin_normal + 1 / sharvin_other
     return 1 / (1 / conductance - 0.5 * contact)
@@ -220,6 +221,7 @@ def _require_normal(s: Scattering, p: int) -> None:
 def _along_magnets(s: Scattering, block: np.ndarray, p: int, q: int) -> np.ndarray:
     """Amplitudes with the spins of both leads turned from the leads' axes to the axis of the magnets."""
     axis = s.spin_axis
+    assert axis is not None, "_require_normal has refused magnets that are not collinear"
     if all(common_axis(axis, tuple(s.lead_axes[n])) and np.dot(axis, s.lead_axes[n]) > 0 for n in (p, q)):
         return block
     out, into = (adjoint(su2(axis)) @ su2(s.lead_axes[n]) for n in (p, q))
@@ -240,19 +242,11 @@ def _streamed(system, reduce, energy, kmesh, angle, voltage, comm, progress):
 
     results = parallel.map_chunks(one, interleaved_chunks(kset.size, CHUNK), comm, progress=progress)
     opened = np.any([o for _, o in results], axis=0)
-    _require_any(opened, energy)
+    require_open_channels(opened, ("left", "right"), energy)
     total = results[0][0]
     for value, _ in results[1:]:
         total = total + value
     return total
-
-
-def _require_any(opened: np.ndarray, energy: float) -> None:
-    for name, is_open in zip(("left", "right"), opened, strict=True):
-        if not is_open:
-            raise InputError(
-                f"the {name} lead has no open channel at energy={energy:g} eV on this mesh; choose an energy inside its band"
-            )
 
 
 def _over_k(s: Scattering, values: np.ndarray, dims: tuple[str, ...], name: str, long_name: str) -> xr.DataArray:

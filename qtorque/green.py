@@ -1,12 +1,12 @@
 """Recursive Green functions of a chain of layers, for many (k, E) at once.
 
-Two sweeps give, for every cut between elements b and b + 1 of the chain, the Green function g_left of everything up to b and
-g_right of everything from b + 1 on, each without the other. A `Join` puts the two together: it holds all that flows through
-the cut. Spins are kept apart as long as the swept part has one spin axis; where two axes meet, the blocks are turned
-by SU(2) and joined as matrices in spin space.
+Two sweeps give, for every cut between elements b and b + 1 of the chain, the Green function g_left of everything up
+to b and g_right of everything from b + 1 on, each without the other. A `Join` puts the two together: it holds all
+that flows through the cut. Spins are kept apart as long as the swept part has one spin axis; where two axes meet, the
+blocks are turned by SU(2) and joined as matrices in spin space.
 
-Arrays have the shape (spin, k, E, n, n): spin has length 2 where spins are apart (up, down along the axis), or 1 for full
-matrices in the laboratory frame, with n twice as large.
+Arrays have the shape (spin, k, E, n, n): spin has length 2 where spins are apart (up, down along an axis), or 1 for
+full matrices in the laboratory frame (axis None), with n twice as large.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,9 @@ from functools import cached_property
 import numpy as np
 
 from qtorque._linalg import adjoint, identity_minus, inverse, multiply
-from qtorque.bloch import PARALLEL_TOLERANCE, Chain, Fourier
+from qtorque.chain import PARALLEL_TOLERANCE, Axis, Chain, Fourier
 from qtorque.leads import surface_green
 from qtorque.spin import PAULI, join_spin, su2
-
-Axis = tuple[float, float, float] | None
-"""Spin axis of blocks with spins apart; None for full matrices."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +38,7 @@ class SpinMatrix:
         """The blocks in the frame of an axis parallel or antiparallel to the own one, or full ones for None."""
         if axis is None:
             return self.full
+        assert self.axis is not None, "full matrices cannot be split again"
         return self.data if np.dot(axis, self.axis) > 0 else self.data[::-1]
 
 
@@ -73,8 +71,8 @@ class Phases:
 class Half:
     """One side of a cut: Green function g, and spectral function a = i (g - g^dagger) (None at complex energy).
 
-    a is carried along as g V^dagger a V g^dagger, a product of positive factors, and so keeps its relative accuracy behind
-    thick barriers, where the difference of g and its conjugate has lost all digits.
+    a is carried along as g V^dagger a V g^dagger, a product of positive factors, and so keeps its relative accuracy
+    behind thick barriers, where the difference of g and its conjugate has lost all digits.
     """
 
     g: SpinMatrix
@@ -180,8 +178,8 @@ class Sweeps:
 class Join:
     """All that flows through one cut. V is the hopping block from right to left of the cut.
 
-    With D = [1 - g_left V g_right V^dagger]^-1 the Green function on the left of the cut is G = D g_left, the one across
-    it D g_left V g_right; the spectral function of states from the left lead is A_L = D a_left D^dagger there.
+    With D = [1 - g_left V g_right V^dagger]^-1 the Green function on the left of the cut is G = D g_left, the one
+    across it D g_left V g_right; the spectral function of states from the left lead is A_L = D a_left D^dagger there.
     """
 
     axis: Axis
@@ -210,6 +208,8 @@ class Join:
     @cached_property
     def spectral(self) -> tuple[np.ndarray, np.ndarray]:
         """(A_L, A_R) on the element left of the cut."""
+        assert self.left_spectral is not None, "spectral functions exist at real energies"
+        assert self.right_spectral is not None
         from_left = multiply(self._dress, self.left_spectral, adjoint(self._dress))
         hop = multiply(self.green, self.V)
         return from_left, multiply(hop, self.right_spectral, adjoint(hop))
@@ -220,6 +220,7 @@ class Join:
         A_L(l, l+1) = A_L(l, l) V g_right^dagger, and A_R(l, l+1) = G V a_right (1 + g_right V^dagger G V)^dagger with
         G = G(l, l).
         """
+        assert self.right_spectral is not None, "spectral functions exist at real energies"
         across_left = multiply(self.spectral[0], self.V, adjoint(self.right))
         hop = multiply(self.green, self.V)
         dressed = identity_minus(-multiply(self.right, adjoint(self.V), hop))
@@ -227,7 +228,8 @@ class Join:
         return self._currents(across_left).imag, self._currents(across_right).imag
 
     def sea_currents(self) -> np.ndarray:
-        """Tr[W_a G(l, l+1)] - Tr[W_a^dagger G(l+1, l)] with W_a = (1/2){V^dagger, sigma_a}; analytic in E, (4, k, E)."""
+        """Tr[W_a G(l, l+1)] - Tr[W_a^dagger G(l+1, l)] with W_a = (1/2){V^dagger, sigma_a}; analytic in E, (4, k,
+        E)."""
         across = multiply(self.green, self.V, self.right)
         back = multiply(self.right, adjoint(self.V), self.green)
         return self._currents(across) - self._back_currents(back)

@@ -1,9 +1,9 @@
 """Surface Green functions of semi-infinite leads, by the eigenproblem of the lead.
 
-With psi_(l+1) = lambda psi_l, V psi_(l+1) + V^dagger psi_(l-1) = (E - H) psi_l has 2n solutions, of which n decay or flow
-outwards. With these as columns of Phi, psi_(l+1) = F psi_l with F = Phi Lambda Phi^-1, the lead's self-energy is V F and its
-surface Green function [E - H - V F]^-1. V is the hopping block from the next cell outwards to the cell before it, so that
-one function serves the left and the right lead.
+With psi_(l+1) = lambda psi_l, V psi_(l+1) + V^dagger psi_(l-1) = (E - H) psi_l has 2n solutions, of which n decay or
+flow outwards. With these as columns of Phi, psi_(l+1) = F psi_l with F = Phi Lambda Phi^-1, the lead's self-energy is
+V F and its surface Green function [E - H - V F]^-1. V is the hopping block from the next cell outwards to the cell
+before it, so that one function serves the left and the right lead.
 
 The construction is that of T. Ando, Phys. Rev. B 44, 8017 (1991) (cited from memory).
 """
@@ -42,8 +42,8 @@ def surface_green(energy: np.ndarray, H: np.ndarray, V: np.ndarray) -> np.ndarra
 
     Notes
     -----
-    Valid for any V, singular ones included. At a band edge, where no mode is either incoming or outgoing, the result is that
-    of an energy 1e-10 eV above the real axis.
+    Valid for any V, singular ones included. At a band edge, where no mode is either incoming or outgoing, the result
+    is that of an energy 1e-10 eV above the real axis.
     """
     energy = np.asarray(energy)
     size = H.shape[-1]

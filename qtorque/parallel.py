@@ -11,6 +11,7 @@ import contextlib
 import datetime
 import functools
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import sys
@@ -220,6 +221,8 @@ def header(comm: Intracomm | None = None) -> str:
     where = hosts[0] if len(hosts) == 1 else f"{hosts[0]} and {len(hosts) - 1} more hosts"
     version = importlib.metadata.version
     versions = ", ".join(f"{name} {version(name)}" for name in ("kwant", "numpy", "numba", "mpi4py"))
+    if importlib.util.find_spec("kwant.linalg._mumps") is None:
+        versions += ", Kwant without MUMPS (its own solver, engine 'kwant', is slower)"
     return (
         f"qtorque {version('qtorque')}: ranks x threads {ranks} x {_threads_per_rank(comm)} on {where}; "
         f"Python {platform.python_version()}, {versions}"

@@ -34,7 +34,7 @@ SMALLEST_INTERVAL = 2.0**-44
 ROUNDING = 50 * np.finfo(float).eps
 """An error below this share of the integral of |f| is rounding, and no bisection lowers it (as in QUADPACK)."""
 MOST_INTERVALS = 400
-"""Intervals for each k on average at which bisection ends: a hundred thresholds take less, noise would take any number."""
+"""Intervals for each k on average at which bisection ends: a few thresholds take less, noise would take any number."""
 BLOCK = 1024
 """Intervals evaluated in one call of the integrand: bounds the memory."""
 
@@ -84,9 +84,9 @@ def integrate(
 
     Notes
     -----
-    Each round parks the intervals with the smallest errors, as many as fit into half of what is left of the error budget,
-    and bisects the others. The order of all sums is fixed: the result is reproducible to the last bit. Where rounding or
-    the limits on bisection stand against the tolerance, `error` says what was achieved.
+    Each round parks the intervals with the smallest errors, as many as fit into half of what is left of the error
+    budget, and bisects the others. The order of all sums is fixed: the result is reproducible to the last bit. Where
+    rounding or the limits on bisection stand against the tolerance, `error` says what was achieved.
     """
     edges = np.array([start, *sorted(b for b in breakpoints if start < b < stop), stop])
     index = np.repeat(np.arange(len(weights)), len(edges) - 1)
@@ -112,7 +112,8 @@ def integrate(
         fits = len(index) if cumulated[-1] <= budget else np.searchsorted(cumulated, 0.5 * budget, side="right")
         parked = np.zeros(len(index), dtype=bool)
         parked[order[:fits]] = True
-        parked |= (high - low <= SMALLEST_INTERVAL * (stop - start)) | (evaluations > 15 * MOST_INTERVALS * len(weights))
+        exhausted = evaluations > 15 * MOST_INTERVALS * len(weights)
+        parked |= exhausted | (high - low <= SMALLEST_INTERVAL * (stop - start))
         value = value + integral[parked].sum(axis=0)
         error = error + estimate[parked].sum(axis=0)
         index, low, high = index[~parked], low[~parked], high[~parked]

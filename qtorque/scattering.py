@@ -5,10 +5,10 @@ formula makes the amplitudes of it,
 
     S_pq = -delta_pq + i W_p^dagger G_pq W_q,    Gamma_p = i (Sigma_p - Sigma_p^dagger) = W_p W_p^dagger
 
-(D. S. Fisher and P. A. Lee, Phys. Rev. B 23, 6851 (1981), cited from memory). The channels are the eigenvectors of Gamma,
-normalised to unit flux, and those of a normal lead are the same for both spins. Products such as r_up r_dn^dagger are
-therefore meaningful as they stand, whatever the order of orbitals, degeneracies or the spin axis. Mode bases of separate
-up and down problems (raw Kwant S blocks) do not have this property.
+(D. S. Fisher and P. A. Lee, Phys. Rev. B 23, 6851 (1981), cited from memory). The channels are the eigenvectors of
+Gamma, normalised to unit flux, and those of a normal lead are the same for both spins. Products such as r_up
+r_dn^dagger are therefore meaningful as they stand, whatever the order of orbitals, degeneracies or the spin axis.
+Mode bases of separate up and down problems (raw Kwant S blocks) do not have this property.
 """
 
 from collections.abc import Mapping
@@ -17,10 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from qtorque._linalg import adjoint
-from qtorque.bloch import Chain, Fourier, LayeredSystem, SpinPart, as_layered
+from qtorque.bloch import LayeredSystem, as_layered
 from qtorque.brillouin import KMesh, KPoints, KSet, as_kset, kpoints
+from qtorque.chain import Axis, Chain, Fourier, SpinPart
 from qtorque.errors import InputError
-from qtorque.green import Axis, Phases, SpinMatrix, Sweeps, common_axis
+from qtorque.green import Phases, SpinMatrix, Sweeps, common_axis
 from qtorque.spin import su2
 
 OPEN_CHANNEL = 1e-9
@@ -103,14 +104,14 @@ def solve(
     Parameters
     ----------
     system
-        A `Stack`, the result of `layered`, or (engine "kwant") a finalised Kwant system of any geometry with any number of
-        leads, spin as the last tensor factor on every site.
+        A `Stack`, the result of `layered`, or (engine "kwant") a finalised Kwant system of any geometry with any
+        number of leads, spin as the last tensor factor on every site.
     energy
         eV.
     kmesh
         `qt.kmesh(n)` or `qt.kpoints(points)`; not for a finalised Kwant system.
     engine
-        "layered": recursive Green functions for many momenta at once; "kwant": Kwant's own solver, one momentum at a time.
+        "layered": recursive Green functions, many momenta at once; "kwant": Kwant's own solver, one at a time.
     angle
         Angle of the free magnet to the fixed one, rad; as declared if None.
     voltage
@@ -148,7 +149,7 @@ def solve(
         raise InputError(f"engine={engine!r} is unknown; use 'layered' or 'kwant'")
     result = _gather(pieces, energy, kset, ("left", "right"), stack.area)
     if isinstance(kset, KMesh):
-        require_open_channels(result)
+        require_open_channels(np.any(result.open_channels, axis=(0, 2)), result.leads, result.energy)
     return result
 
 
@@ -158,12 +159,13 @@ def require_energy(energy) -> None:
         raise InputError(f"energy={energy!r} is not a finite number; give it in eV")
 
 
-def require_open_channels(s: Scattering) -> None:
-    """Refuse an energy outside the band of a lead."""
-    for p, name in enumerate(s.leads):
-        if not s.open_channels[:, p].any():
+def require_open_channels(is_open: np.ndarray, leads: tuple[str, ...], energy: float) -> None:
+    """Refuse an energy outside the band of a lead; `is_open` says for each lead whether any channel is."""
+    for name, found in zip(leads, is_open, strict=True):
+        if not found:
             raise InputError(
-                f"the {name} lead has no open channel at energy={s.energy:g} eV on this mesh; choose an energy inside its band"
+                f"the {name} lead has no open channel at energy={energy:g} eV on this mesh; "
+                "choose an energy inside its band"
             )
 
 
@@ -239,7 +241,8 @@ def _solve_kwant(
 ) -> _Piece:
     """Green function and self-energies from Kwant's sparse solver and its own lead modes.
 
-    `known`: spin dependence of the leads and the spin axis where the caller has them; else they are read from the system.
+    `known`: spin dependence of the leads and the spin axis where the caller has them; else they are read from the
+    system.
     """
     import kwant
 

@@ -1,8 +1,8 @@
 """Stacks of layers between two leads, and the Kwant builders they stand for.
 
-`Stack.builders()` gives three genuine `kwant.Builder`s that can be plotted, extended and passed on: the region is periodic
-in the plane, each lead has a third vector along the transport direction. The region begins and ends with one layer of the
-lead's material, so that the hopping between lead and stack is the lead's own.
+`Stack.builders()` gives three genuine `kwant.Builder`s that can be plotted, extended and passed on: the region is
+periodic in the plane, each lead has a third vector along the transport direction. The region begins and ends with one
+layer of the lead's material, so that the hopping between lead and stack is the lead's own.
 """
 
 import inspect
@@ -19,7 +19,8 @@ from qtorque.spin import PAULI, direction_at, unit_vector
 MISMATCH_LIMIT = 0.06
 """Largest relative difference between in-plane lattice constants; beyond it no coherent interface grows."""
 NET_TOLERANCE = 1e-3
-"""Relative tolerance on the shape of the in-plane net (ratio of sides, angle): the nets are the same or they are not."""
+"""Relative tolerance on the shape of the in-plane net (ratio of sides, angle): the nets are the same or they are
+not."""
 SAME_DIRECTION = 1e-9
 """Two magnetizations closer than this belong to one magnet."""
 
@@ -54,7 +55,9 @@ class Layer:
     def __post_init__(self) -> None:
         _check_piece(self)
         if isinstance(self.n, bool) or not isinstance(self.n, (int, np.integer)) or self.n < 1:
-            raise InputError(f"layer {self.name or self.material.name}: n={self.n!r} monolayers; give a positive integer")
+            raise InputError(
+                f"layer {self.name or self.material.name}: n={self.n!r} monolayers; give a positive integer"
+            )
 
 
 @dataclass(frozen=True)
@@ -115,16 +118,19 @@ class Stack:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
-        for piece, kind in ((self.left, Lead), (self.right, Lead), *((layer, Layer) for layer in self.layers)):
-            if not isinstance(piece, kind):
-                raise InputError(f"Stack: {piece!r} is not a qt.{kind.__name__}")
-        for piece in (*self.layers, self.right):
+        for given, kind in ((self.left, Lead), (self.right, Lead), *((layer, Layer) for layer in self.layers)):
+            if not isinstance(given, kind):
+                raise InputError(f"Stack: {given!r} is not a qt.{kind.__name__}")
+        others: list[Layer | Lead] = [*self.layers, self.right]
+        for piece in others:
             _check_match(self.left.material, piece.material)
         magnets = self.magnets
         for role in ("fixed", "free"):
             name = getattr(self, role)
             if name is not None and name not in magnets:
-                raise InputError(f"Stack: {role}={name!r} is no magnet of this stack; known: {', '.join(magnets) or 'none'}")
+                raise InputError(
+                    f"Stack: {role}={name!r} is no magnet of this stack; known: {', '.join(magnets) or 'none'}"
+                )
 
     @property
     def monolayers(self) -> tuple[_Monolayer, ...]:
@@ -177,12 +183,13 @@ class Stack:
     def params(self, angle: float | None = None, voltage: float = 0.0) -> dict:
         """Kwant parameters: `voltage` in V and a direction `m_<name>` for every magnet.
 
-        With an `angle` (rad) the free magnet points along (sin, 0, cos) in the frame where the fixed one is z; without one
-        it keeps its declared magnetization.
+        With an `angle` (rad) the free magnet points along (sin, 0, cos) in the frame where the fixed one is z;
+        without one it keeps its declared magnetization.
         """
         directions = self.magnets
-        if angle is not None and self.fixed_magnet != self.free_magnet:
-            directions[self.free_magnet] = direction_at(angle, directions[self.fixed_magnet])
+        fixed, free = self.fixed_magnet, self.free_magnet
+        if angle is not None and fixed is not None and free is not None and fixed != free:
+            directions[free] = direction_at(angle, directions[fixed])
         return {"voltage": voltage, **{f"m_{name}": m for name, m in directions.items()}}
 
     def builders(self) -> tuple[kwant.Builder, kwant.Builder, kwant.Builder]:
@@ -217,7 +224,7 @@ class Stack:
         return region, leads[0], leads[1]
 
     def wrapped(self, k: tuple[float, float] | None = None) -> kwant.system.FiniteSystem:
-        """A finalised Kwant system at in-plane phases `k` = (k.a1, k.a2); without `k` these stay parameters k_x, k_y."""
+        """A finalised Kwant system at the phases `k` = (k.a1, k.a2); without `k` they stay parameters k_x, k_y."""
         return wrap(*self.builders(), k=k)
 
 

@@ -1,7 +1,7 @@
 """Spin currents through every cut and torques on every layer and magnet, at one energy.
 
-The kernels here are per momentum and energy; `qtorque.bias` integrates them over the bias window and the Fermi sea. Spin
-currents and torques are energies in eV (hbar/2 included) in the laboratory frame of the spin.
+The kernels here are per momentum and energy; `qtorque.bias` integrates them over the bias window and the Fermi sea.
+Spin currents and torques are energies in eV (hbar/2 included) in the laboratory frame of the spin.
 """
 
 from collections.abc import Sequence
@@ -9,14 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qtorque.bloch import Chain
+from qtorque.chain import Chain
 from qtorque.errors import InputError
 from qtorque.green import Phases, Sweeps, blocks
 
 SMALL_SINE = 1e-4
 """Below this |sin(angle)| the coefficients come from the limit: the torque itself has lost its digits there."""
 LIMIT_STEP = 0.01
-"""rad; the coefficients are even about 0 and pi, so (4 c(step) - c(2 step))/3 leaves an error of 4 step^4 = 4e-8 c''''/24."""
+"""rad; the coefficients are even about 0 and pi, so (4 c(step) - c(2 step))/3 leaves an error of 4 step^4 = 4e-8
+c''''/24."""
 PARALLEL_LIMIT = 1e-6
 """Largest difference of cosines between the angle asked for and the angle found in the blocks."""
 
@@ -53,7 +54,8 @@ class Cuts:
 def window_kernel(chains: Sequence[Chain], cuts: Cuts, k: np.ndarray, energy: np.ndarray) -> np.ndarray:
     """The symmetric window (A_L - A_R)/2, per energy: shape (m, nE, angles x columns).
 
-    Spin current Im Tr[(1/2){V^dagger, sigma_a} (A_L - A_R)/2]/(2 pi); torque (i/2) Tr([sigma_a, H] (A_L - A_R)/2)/(2 pi).
+    Spin current Im Tr[(1/2){V^dagger, sigma_a} (A_L - A_R)/2]/(2 pi); torque (i/2) Tr([sigma_a, H] (A_L - A_R)/2)/(2
+    pi).
 
     Parameters
     ----------

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import qtorque as qt
-from qtorque.bias import Fermi, _sea_integral, _window_integral
 from qtorque.bloch import as_layered
+from qtorque.contour import Fermi, sea_integral, window_integral
 from qtorque.green import Phases, Sweeps
 from qtorque.quadrature import integrate
 from qtorque.spin import PAULI, rotation
@@ -61,7 +61,7 @@ def spin_valve(spacer=2, free=2, p=(0, 0, 1)):
 
 
 def two_orbital_junction():
-    """Plain Kwant: two hybridised orbitals a site, magnets with an orbital-dependent splitting, a barrier of one layer."""
+    """Plain Kwant: two hybridised orbitals a site, an orbital-dependent splitting, a barrier of one layer."""
     lattice = kwant.lattice.general(0.3 * np.eye(3), norbs=4)
     onsite = np.array([[2.2, 0.3], [0.3, 3.1]])
     exchange = np.array([[1.6, 0.1], [0.1, 0.9]])
@@ -127,7 +127,9 @@ def test_the_tunnel_junction_reproduces_every_row_of_the_reference(name, compone
                 assert abs(charge - row["Ic"]) <= PEER_TOLERANCE * max(abs(row["Ic"]), scale)
 
 
-@pytest.mark.parametrize("system", [mtj(), mtj(right_down=4.5, p=(0.48, 0.6, 0.64)), spin_valve(), two_orbital_junction()])
+@pytest.mark.parametrize(
+    "system", [mtj(), mtj(right_down=4.5, p=(0.48, 0.6, 0.64)), spin_valve(), two_orbital_junction()]
+)
 @pytest.mark.parametrize("temperature", [0.0, 400.0])
 def test_divergence_of_the_spin_current_is_the_exchange_torque_on_every_layer(system, temperature):
     d = qt.layer_torque(
@@ -213,9 +215,7 @@ def test_turning_all_magnets_turns_the_torques():
 
 
 def test_symmetric_junction_has_mirrored_torques_and_even_field_like_part():
-    d = qt.spin_torque(
-        mtj(), angle=[0.0, ANGLE, np.pi], voltage=[-0.5, 0.5], kmesh=qt.kmesh(8), tolerance=TIGHT
-    )
+    d = qt.spin_torque(mtj(), angle=[0.0, ANGLE, np.pi], voltage=[-0.5, 0.5], kmesh=qt.kmesh(8), tolerance=TIGHT)
     for kind in ("damping_like", "field_like"):
         left, right = d[f"{kind}_fixed"].values, d[kind].values
         np.testing.assert_allclose(right, left[:, ::-1], rtol=INTEGRAL_TOLERANCE)
@@ -239,9 +239,7 @@ def test_positive_voltage_pulls_the_free_magnet_towards_the_fixed_one():
 
 def test_coefficients_at_0_and_pi_continue_those_nearby():
     near = 2e-3
-    d = qt.spin_torque(
-        mtj(), angle=[0.0, near, np.pi - near, np.pi], voltage=[0.5], kmesh=qt.kmesh(3), tolerance=TIGHT
-    )
+    d = qt.spin_torque(mtj(), angle=[0.0, near, np.pi - near, np.pi], voltage=[0.5], kmesh=qt.kmesh(3), tolerance=TIGHT)
     for name in ("damping_like", "field_like", "damping_like_fixed", "field_like_fixed"):
         c = d[name].values[:, 0]
         # The coefficients differ by order near^2 = 4e-6 times their curvature.
@@ -275,9 +273,7 @@ def test_zero_bias_field_like_torque_is_the_slope_of_the_grand_potential(system,
         system, kmesh=qt.kmesh(3), angle=[ANGLE, *angles], temperature=temperature, tolerance=1e-10
     )["grand_potential"].values[1:]
     slope = (8 * (omega[2] - omega[1]) - (omega[3] - omega[0])) / (12 * h)
-    d = qt.spin_torque(
-        system, angle=[ANGLE], voltage=[0.0], kmesh=qt.kmesh(3), temperature=temperature, tolerance=1e-9
-    )
+    d = qt.spin_torque(system, angle=[ANGLE], voltage=[0.0], kmesh=qt.kmesh(3), temperature=temperature, tolerance=1e-9)
     assert slope / np.sin(ANGLE) == pytest.approx(float(d["field_like"][0, 0]), rel=DIFFERENCE_TOLERANCE)
 
 
@@ -291,7 +287,7 @@ def test_contour_gives_the_sea_of_the_real_axis(temperature):
     weights = np.array([0.5, 0.5])
     fermi = Fermi(0.0, temperature)
     reference = cuts.is_spin_current
-    contour = _sea_integral(
+    contour = sea_integral(
         lambda q, z, step: sea_kernel([chain], cuts, q, z, step), fermi, chain.lowest_energy, k, weights,
         tolerance=TIGHT, reference=reference,
     )  # fmt: skip
@@ -329,15 +325,20 @@ def test_a_hotter_left_lead_drives_a_current_without_bias():
     assert abs(float(cooler["damping_like"][0, 0])) < 1e-13
 
 
-def test_window_integral_of_occupations_is_the_bias():
+def testwindow_integral_of_occupations_is_the_bias():
     k, weights = np.zeros((1, 2)), np.ones(1)
     for temperature in (0.0, 300.0):
         fermis = (Fermi(0.15, temperature), Fermi(-0.15, temperature))
-        integral = _window_integral(
-            lambda q, energy: np.ones((*energy.shape, 1)), fermis, k, weights, tolerance=1e-10, reference=np.array([True])
+        integral = window_integral(
+            lambda q, energy: np.ones((*energy.shape, 1)),
+            fermis,
+            k,
+            weights,
+            tolerance=1e-10,
+            reference=np.array([True]),
         )
         assert integral.value[0] == pytest.approx(0.3, rel=1e-10)
-    assert _window_integral(None, (Fermi(0.0, 300.0), Fermi(0.0, 300.0)), k, weights) is None
+    assert window_integral(None, (Fermi(0.0, 300.0), Fermi(0.0, 300.0)), k, weights) is None
 
 
 def test_conductance_is_the_slope_of_the_current():

@@ -1,0 +1,135 @@
+"""The blocks of a stack as finite Fourier sums over in-plane vectors, and what they say about spin.
+
+    H_l(k) = sum_R H_l(R) exp(i k.R),    V_l(k) = sum_R V_l(R) exp(i k.R)
+
+V_l is the hopping block from layer l + 1 to layer l.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from qtorque.spin import pauli_components
+
+SPIN_TOLERANCE = 1e-13
+"""Spin-dependent parts below this share of a block are rounding errors; smaller splittings than that do not exist."""
+PARALLEL_TOLERANCE = 1e-12
+"""Sine of the angle below which two spin axes are one: the error made is second order, far below rounding."""
+
+Axis = tuple[float, float, float] | None
+"""A spin axis; None where there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fourier:
+    """sum_R matrices[R] exp(i k.R): vectors (nR, 2) integers, matrices (nR, rows, columns)."""
+
+    vectors: np.ndarray
+    matrices: np.ndarray
+
+    def at(self, k: np.ndarray) -> np.ndarray:
+        """The blocks at phases k, shape (nk, 2): (nk, rows, columns), or (1, rows, columns) if independent of k."""
+        if len(self.vectors) == 1 and not self.vectors.any():
+            return self.matrices
+        phases = np.exp(1j * (k @ self.vectors.T))
+        return np.tensordot(phases, self.matrices, axes=(1, 0))
+
+    @property
+    def adjoint(self) -> "Fourier":
+        """The Hermitian conjugate."""
+        return Fourier(-self.vectors, self.matrices.conj().swapaxes(1, 2))
+
+    @cached_property
+    def norm(self) -> float:
+        """A bound on the spectral norm at any k."""
+        return float(sum(np.linalg.norm(m, 2) for m in self.matrices))
+
+    @cached_property
+    def spin_part(self) -> "SpinPart":
+        """How the block depends on spin."""
+        components = pauli_components(self.matrices)
+        vector = components[1:].reshape(3, -1)
+        scale = float(np.abs(self.matrices).max(initial=0.0))
+        if np.abs(vector).max(initial=0.0) <= SPIN_TOLERANCE * scale:
+            return SpinPart(None, True)
+        left, singular, _ = np.linalg.svd(vector, full_matrices=False)
+        axis = left[:, 0] * np.exp(-1j * np.angle(left[np.argmax(np.abs(left[:, 0])), 0]))
+        limit = SPIN_TOLERANCE * scale * np.sqrt(vector.shape[1]) * 10
+        if singular[1] > limit or np.abs(axis.imag).max() * singular[0] > limit:
+            return SpinPart(None, False)
+        axis = axis.real / np.linalg.norm(axis.real)
+        home = ~self.vectors.any(axis=1)
+        rows, columns = self.matrices.shape[1:]
+        majority = 0.0
+        if rows == columns and home.any():
+            majority = -float(np.einsum("a,aii->", axis, components[1:, home][:, 0]).real)
+        if abs(majority) <= SPIN_TOLERANCE * scale:
+            majority = axis[np.argmax(np.abs(axis) > PARALLEL_TOLERANCE)]
+        return SpinPart(tuple((np.sign(majority) * axis).tolist()), True)
+
+    def in_frame(self, axis: Axis) -> np.ndarray:
+        """The matrices of spin up and down along `axis`, shape (nR, 2, n, m), or full ones for None, (nR, 1, 2n, 2m).
+
+        The spin-flip part, which an axis is only given to if it is a rounding error, is dropped.
+        """
+        if axis not in self._frames:
+            if axis is None:
+                self._frames[axis] = self.matrices[:, None]
+            else:
+                scalar, *vector = pauli_components(self.matrices)
+                along = np.einsum("a,aRij->Rij", axis, np.array(vector))
+                self._frames[axis] = np.stack([scalar + along, scalar - along], axis=1)
+        return self._frames[axis]
+
+    @cached_property
+    def _frames(self) -> dict:
+        return {}
+
+
+@dataclass(frozen=True)
+class SpinPart:
+    """`axis`: the majority direction of a block, None where there is none. `collinear`: False if it has no single
+    axis."""
+
+    axis: Axis
+    collinear: bool
+
+    @property
+    def independent(self) -> bool:
+        return self.collinear and self.axis is None
+
+    def diagonal_along(self, axis: Axis) -> bool:
+        """Whether the block conserves the spin along `axis`."""
+        if not self.collinear or self.axis is None or axis is None:
+            return self.collinear
+        return bool(np.linalg.norm(np.cross(self.axis, axis)) < PARALLEL_TOLERANCE)
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """The blocks of one stack at given parameters, from lead to lead.
+
+    Element 0 is the cell of the left lead next to the region, elements 1 ... N are the (principal) layers, element N
+    + 1 is the cell of the right lead next to the region.
+
+    Parameters
+    ----------
+    onsite
+        H of every element.
+    bond
+        bond[b] is the hopping block from element b + 1 to element b.
+    left_outward, right_outward
+        Hopping block from the lead's next cell outwards to its cell next to the region.
+    """
+
+    onsite: tuple[Fourier, ...]
+    bond: tuple[Fourier, ...]
+    left_outward: Fourier
+    right_outward: Fourier
+
+    @cached_property
+    def lowest_energy(self) -> float:
+        """A lower bound on the spectrum, eV: Gershgorin's theorem for blocks."""
+        reach = [self.left_outward.norm, *(b.norm for b in self.bond), self.right_outward.norm]
+        return min(-h.norm - reach[e] - reach[e + 1] for e, h in enumerate(self.onsite))

@@ -1,0 +1,226 @@
+"""Every script in drivers/ and benchmarks/ runs; bad input ends with one line; ranks change no bit of a result."""
+
+import json
+import os
+import re
+import runpy
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qtorque import store
+
+ROOT = Path(__file__).parents[1]
+DRIVERS = ("interface", "mtj_torque", "switching", "pipeline")
+HELP_SECONDS = 1.0
+TINY_TORQUE = ["--kmesh", "4", "--angle", "0:pi:3", "--voltage", "-1:1:3", "--tolerance", "1e-4"]
+TINY_ENSEMBLE = ["--trajectories", "3", "--duration", "1e-10", "--temperature", "300", "--seed", "5"]
+TINY = {
+    "interface": ["--kmesh", "8"],
+    "mtj_torque": TINY_TORQUE,
+    "switching": TINY_ENSEMBLE,
+    "pipeline": TINY_TORQUE + TINY_ENSEMBLE,
+}
+PIPELINE_FILES = {
+    "mtj_transmission.nc", "mtj_torque.nc", "mtj_map.nc", "mtj_switching.nc",
+    "mtj_transmission.png", "mtj_torque_voltage.png", "mtj_torque_angle.png", "mtj_switching.png",
+}  # fmt: skip
+
+
+def python(*arguments):
+    """Run Python from the root of the repository and return the CompletedProcess, output as text."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment)
+
+
+def driver(name, *arguments):
+    return python(ROOT / "drivers" / f"{name}.py", *arguments)
+
+
+@pytest.fixture
+def within(monkeypatch, capsys):
+    """within(driver, *arguments) runs a driver in this process, which has imported all it needs."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(ROOT / "drivers")
+
+    def run(name, *arguments):
+        script = str(ROOT / "drivers" / f"{name}.py")
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except SystemExit as end:
+            code = end.code
+        output = capsys.readouterr()
+        return subprocess.CompletedProcess(sys.argv, code, output.out, output.err)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory):
+    """A tiny pipeline: the CompletedProcess and the folder it made."""
+    folder = tmp_path_factory.mktemp("serial") / "results"
+    return driver("pipeline", *TINY["pipeline"], "-o", folder / "mtj"), folder
+
+
+@pytest.mark.parametrize("name", DRIVERS)
+def test_help_answers_at_once(name):
+    start = time.perf_counter()
+    run = driver(name, "--help")
+    assert time.perf_counter() - start < HELP_SECONDS
+    assert run.returncode == 0
+    assert "--dry-run" in run.stdout
+
+
+def test_the_pipeline_makes_its_folder_writes_every_file_and_ends_with_a_summary(serial):
+    run, folder = serial
+    assert run.returncode == 0, run.stderr
+    assert {path.name for path in folder.iterdir()} == PIPELINE_FILES
+    for words in ("TMR", "torkance", "coupling", "barrier", "critical voltage", "switching probability"):
+        assert words in run.stdout
+
+
+def test_every_file_says_what_it_was_made_from(serial):
+    _, folder = serial
+    for path in folder.glob("*.nc"):
+        attributes = store.load_dataset(path).attrs
+        made_from = json.loads(attributes["configuration"])
+        assert made_from["system_parameters"]["barrier_layers"] == 3
+        assert "def build" in made_from["system_source"]
+        assert made_from["kmesh"] == 4
+        assert made_from["seed"] == 5
+        assert attributes["ranks"] == 1
+
+
+@pytest.mark.mpi
+def test_the_pipeline_does_not_depend_on_the_number_of_ranks(serial, mpirun, tmp_path):
+    _, folder = serial
+    run = mpirun(2, [ROOT / "drivers/pipeline.py", ROOT / "systems/mtj.py", *TINY["pipeline"], "-o", tmp_path / "mtj"])
+    assert run.returncode == 0, run.stderr
+    for path in folder.glob("*.nc"):
+        one, two = store.load_dataset(path), store.load_dataset(tmp_path / path.name)
+        assert set(one.variables) == set(two.variables)
+        for name in one.variables:
+            assert one[name].values.tobytes() == two[name].values.tobytes(), f"{name} in {path.name}"
+
+
+@pytest.mark.parametrize("name", DRIVERS)
+def test_a_dry_run_reports_work_memory_and_time_and_writes_nothing(serial, within, name, tmp_path):
+    _, folder = serial
+    inputs = [folder / "mtj_map.nc"] if name == "switching" else []
+    run = within(name, *inputs, *TINY[name], "--dry-run", "-o", tmp_path / "new" / "x")
+    assert run.returncode == 0, run.stderr
+    assert re.search(r"memory: about \d+ MB", run.stdout)
+    assert re.search(r"time: about [\d.e+-]+ s", run.stdout)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_switching_from_the_saved_map_equals_the_pipeline(serial, tmp_path):
+    _, folder = serial
+    run = driver("switching", folder / "mtj_map.nc", *TINY["switching"], "-o", tmp_path / "mtj")
+    assert run.returncode == 0, run.stderr
+    again, first = (store.load_dataset(where / "mtj_switching.nc") for where in (tmp_path, folder))
+    np.testing.assert_array_equal(again["m_final"], first["m_final"])
+
+
+@pytest.mark.parametrize("system", ["spin_valve", "hand_written_kwant"])
+def test_the_torque_driver_takes_any_system_with_two_magnets(within, system, tmp_path):
+    path = ROOT / "systems" / f"{system}.py"
+    sweep = ["--kmesh", "2", "--angle", "pi/2", "--voltage", "0,0.05", "--tolerance", "1e-3"]
+    run = within("mtj_torque", path, *sweep, "-o", tmp_path / "x")
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "x_map.nc").exists()
+
+
+def test_the_interface_driver_prints_a_table_and_refuses_to_run_over_its_output(within, tmp_path):
+    arguments = ["interface", *TINY["interface"], "-o", tmp_path / "nf"]
+    run = driver(*arguments)
+    assert run.returncode == 0, run.stderr
+    d = store.load_dataset(tmp_path / "nf_interface.nc")
+    assert f"{complex(d['g_mix']).real:.6f}" in run.stdout
+    before = (tmp_path / "nf_interface.nc").read_bytes()
+    assert refusal(driver(*arguments)).endswith("or force (--force) to replace it")
+    assert (tmp_path / "nf_interface.nc").read_bytes() == before
+    assert within(*arguments, "--force").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["mtj_torque", "switching", "pipeline"])
+def test_a_second_run_over_existing_output_is_refused(serial, within, name):
+    _, folder = serial
+    inputs = [folder / "mtj_map.nc"] if name == "switching" else []
+    assert "exists" in refusal(within(name, *inputs, *TINY[name], "-o", folder / "mtj"))
+
+
+BAD_INPUT = [
+    ("interface", ["systems/mtj.py"], "magnetic"),
+    ("interface", ["--kmesh", "0"], "kmesh"),
+    ("interface", ["--kmesh", "8", "--energy", "50"], "energy"),
+    ("interface", ["--set", "onsite_cobalt=1"], "onsite_cobalt"),
+    ("interface", ["--kmesh", "8", "-o", "/proc/none/x"], "/proc/none"),
+    ("mtj_torque", ["systems/nf_interface.py"], "magnet"),
+    ("mtj_torque", ["systems/absent.py"], "absent.py"),
+    ("mtj_torque", ["--angle", "0:4:5"], "angle"),
+    ("mtj_torque", ["--voltage", "1,0"], "voltage"),
+    ("mtj_torque", ["--tolerance", "2"], "tolerance"),
+    ("mtj_torque", ["--electron-temperature", "-1"], "temperature"),
+    ("mtj_torque", ["--set", "onsite_up=50", "--set", "onsite_down=51", "--kmesh", "4"], "channel"),
+    ("switching", ["absent.nc"], "absent.nc"),
+    ("pipeline", ["--alpha", "-1"], "alpha"),
+    ("pipeline", ["--angle", "0:pi/2:3"], "angle"),
+    ("pipeline", ["--trajectories", "0"], "trajectories"),
+    ("pipeline", ["--dt", "1e-10"], "dt"),
+    ("pipeline", ["--demag", "1,1,1"], "demag"),
+    ("pipeline", ["--no-such-option"], "no-such-option"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "word"), BAD_INPUT, ids=lambda x: "_".join(x) if type(x) is list else x)
+def test_bad_input_ends_with_one_line_and_nothing_written(within, name, arguments, word, tmp_path):
+    output = [] if "-o" in arguments else ["-o", tmp_path / "new" / "x"]
+    line = refusal(within(name, *arguments, *output))
+    assert word in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--voltage", "2"], ["--duration", "-1"], ["--seed", "-1"], ["--easy-axis", "1,1"]]
+)
+def test_bad_input_to_a_good_map_ends_with_one_line_and_nothing_written(serial, within, arguments, tmp_path):
+    _, folder = serial
+    line = refusal(within("switching", folder / "mtj_map.nc", *arguments, "-o", tmp_path / "x"))
+    assert arguments[0].strip("-").replace("-", "_") in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [("layered_against_kwant", ["--layers", "5"]), ("torque_map", ["--kmesh", "2"])],
+)
+def test_benchmarks_run_at_a_small_size(script, arguments):
+    run = python(ROOT / "benchmarks" / f"{script}.py", *arguments, "--repeats", "1")
+    assert run.returncode == 0, run.stderr
+
+
+def test_the_script_in_the_readme_runs(tmp_path):
+    (script,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "script.py").write_text(script)
+    run = subprocess.run(
+        [sys.executable, "script.py"], capture_output=True, text=True, timeout=120, cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+
+
+def refusal(run):
+    """The one line on stderr of a run that was refused."""
+    assert run.returncode == 2, run.stdout + run.stderr
+    (line,) = run.stderr.splitlines()
+    assert line.startswith("qtorque: ")
+    return line
