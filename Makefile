@@ -24,7 +24,6 @@ help: ## list the targets
 setup: $(READY) ## build the virtual environment in ./.venv (once, about two minutes)
 
 run: setup ## the whole chain on two ranks, from a lattice to switching; writes to ./results
-	@mkdir -p results
 	$(BIN)/mpiexec -n $(RANKS) $(BIN)/python -m mpi4py drivers/pipeline.py $(RUN_OPTIONS)
 
 test: setup ## the test suite

@@ -12,14 +12,14 @@ from qtorque.bloch import as_layered
 from qtorque.brillouin import KPoints, as_kset, interleaved_chunks
 from qtorque.errors import InputError
 from qtorque.green import common_axis
-from qtorque.scattering import CHUNK, Scattering, require_open_channels, solve_points
+from qtorque.scattering import CHUNK, Scattering, require_energy, require_open_channels, solve_points
 from qtorque.spin import su2
 from qtorque.units import conductance_per_area, energy_per_area, torkance_per_area
 
 SPINS = ["up", "down"]
 CONDUCTANCE_UNIT = "e^2/h per cell"
-EQUAL_BROADENING = 1e-9
-"""Relative difference of Gamma of the two spins below which a lead counts as normal."""
+NO_TRANSMISSION = 1e-24
+"""Ratio of transmissions: rounding mixes spins by amplitudes of 1e-16, which squared is 1e-32."""
 
 
 def transmission(s: Scattering, source: str | int = "left", target: str | int = "right") -> xr.DataArray:
@@ -95,7 +95,7 @@ def tmr(system, *, energy: float = 0.0, kmesh=None, voltage: float = 0.0, comm=N
         float(conductance(system, energy=energy, kmesh=kmesh, angle=angle, voltage=voltage, comm=comm).sum())
         for angle in (0.0, np.pi)
     )
-    if antiparallel == 0:
+    if antiparallel <= NO_TRANSMISSION * parallel_:
         raise InputError("no transmission in the antiparallel state; the ratio is infinite")
     return (parallel_ - antiparallel) / antiparallel
 

@@ -428,6 +428,25 @@ def test_area_is_that_of_the_in_plane_cell():
     assert layered(*close_packed(np.random.default_rng(2))).area == pytest.approx(np.sqrt(3) / 2)
 
 
+@pytest.mark.parametrize("in_hopping", [False, True])
+def test_one_orbital_per_layer_without_hopping_in_the_plane_may_depend_on_spin(in_hopping):
+    """A bundle of chains: every block has one matrix of one orbital."""
+    lattice = kwant.lattice.general(PERIODS, norbs=2)
+    region = kwant.Builder(translations((A1, A2)))
+    leads = [kwant.Builder(translations((A1, A2, sign * A3))) for sign in (-1, 1)]
+    onsite = 0.1 * UNIT2 if in_hopping else -0.4 * PAULI[3]
+    hopping = -UNIT2 + 0.2 * PAULI[3] if in_hopping else -UNIT2
+    for builder in (region, *leads):
+        heights = range(3) if builder is region else range(1)
+        for z in heights:
+            builder[lattice(0, 0, z)] = onsite
+        for z in heights if builder is not region else heights[:-1]:
+            builder[lattice(0, 0, z), lattice(0, 0, z + 1)] = hopping
+    s = solve(layered(region, *leads), energy=0.2, kmesh=qt.kpoints(MOMENTA))
+    np.testing.assert_allclose(qt.transmission(s), np.broadcast_to(UNIT2, (len(MOMENTA), 2, 2)), atol=SAME_TRANSMISSION)
+    assert s.lead_magnetic == (True, True)
+
+
 def test_hopping_of_a_lead_that_jumps_over_the_whole_region_is_refused():
     message = refusal(far_hopping(np.random.default_rng(7), 1))
     assert "lead" in message

@@ -133,7 +133,7 @@ def test_switching_from_the_saved_map_equals_the_pipeline(serial, tmp_path):
 @pytest.mark.parametrize("system", ["spin_valve", "hand_written_kwant"])
 def test_the_torque_driver_takes_any_system_with_two_magnets(within, system, tmp_path):
     path = ROOT / "systems" / f"{system}.py"
-    sweep = ["--kmesh", "2", "--angle", "pi/2", "--voltage", "0,0.05", "--tolerance", "1e-3"]
+    sweep = ["--kmesh", "4", "--angle", "pi/2", "--voltage", "0,0.05", "--tolerance", "1e-3"]
     run = within("mtj_torque", path, *sweep, "-o", tmp_path / "x")
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "x_map.nc").exists()
@@ -201,7 +201,7 @@ def test_bad_input_to_a_good_map_ends_with_one_line_and_nothing_written(serial, 
 
 @pytest.mark.parametrize(
     ("script", "arguments"),
-    [("layered_against_kwant", ["--layers", "5"]), ("torque_map", ["--kmesh", "2"])],
+    [("layered_against_kwant", ["--layers", "5"]), ("torque_map", ["--kmesh", "4"])],
 )
 def test_benchmarks_run_at_a_small_size(script, arguments):
     run = python(ROOT / "benchmarks" / f"{script}.py", *arguments, "--repeats", "1")

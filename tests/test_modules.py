@@ -1,0 +1,106 @@
+"""The module order: imports run downwards only, light modules stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import qtorque as qt
+
+PACKAGE = Path(qt.__file__).parent
+LEVELS = {
+    "errors": -1,
+    "units": 0,
+    "spin": 0,
+    "_linalg": 0,
+    "quadrature": 0,
+    "parallel": 1,
+    "store": 1,
+    "materials": 1,
+    "brillouin": 1,
+    "stack": 2,
+    "chain": 2,
+    "bloch": 3,
+    "leads": 3,
+    "green": 4,
+    "scattering": 5,
+    "conductance": 6,
+    "torque": 6,
+    "contour": 6,
+    "bias": 7,
+    "torquemap": 8,
+    "llg": 9,
+    "plot": 10,
+    "command_line": 10,
+}
+"""Level of each module; a module may import those of lower levels, and its own folder."""
+RIGHT_OF_THE_SEAM = {"llg"}
+ALLOWED_RIGHT = {"errors", "units", "spin", "parallel", "store", "torquemap", "llg"}
+ONLY_LEVEL_0 = {"parallel", "store"}
+
+
+def module_files():
+    return [p for p in sorted(PACKAGE.rglob("*.py")) if p != PACKAGE / "__init__.py"]
+
+
+def top_name(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path):
+    """Names of the qtorque modules a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "qtorque":
+            parts = node.module.split(".")
+            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("qtorque.")}
+    return found
+
+
+@pytest.mark.parametrize("path", module_files(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_run_downwards_only(path):
+    own = top_name(path)
+    assert own in LEVELS, f"{own} has no place in the module order"
+    for other in imported(path) - {own}:
+        assert LEVELS[other] < LEVELS[own], f"{own} imports {other}"
+        if own in RIGHT_OF_THE_SEAM:
+            assert other in ALLOWED_RIGHT, f"{own} stands right of the seam and imports {other}"
+        if own in ONLY_LEVEL_0:
+            assert LEVELS[other] <= 0
+
+
+def test_mpi4py_is_imported_in_one_module_only():
+    users = {
+        top_name(path)
+        for path in module_files()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Import) and any(a.name.startswith("mpi4py") for a in node.names))
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mpi4py"))
+    }
+    # The others name its type for the type checker, which is the same statement in the tree.
+    assert users <= {"parallel", "store", "command_line", "llg"}
+    loaded = "import sys, qtorque.store, qtorque.command_line, qtorque.parallel; print('mpi4py' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_every_public_name_can_be_had_and_is_listed():
+    assert sorted(qt.__all__) == qt.__all__
+    for name in qt.__all__:
+        assert getattr(qt, name) is not None
+    assert set(qt.__all__) <= set(dir(qt))
+    with pytest.raises(AttributeError):
+        qt.no_such_name  # noqa: B018
+
+
+def test_importing_the_package_loads_no_heavy_module():
+    code = "import sys, qtorque; print([m for m in ('numpy', 'kwant', 'xarray', 'numba') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", [n for n in qt.__all__ if n not in ("InputError",)])
+def test_every_public_name_is_documented(name):
+    assert len(getattr(qt, name).__doc__ or "") > 40
