@@ -21,7 +21,7 @@ from qtorque.brillouin import KPoints, KSet, as_kset, interleaved_chunks
 from qtorque.chain import Chain
 from qtorque.contour import BELOW_SPECTRUM, Fermi, sea_integral, window_integral
 from qtorque.errors import InputError
-from qtorque.green import Join, Phases, Sweeps
+from qtorque.green import Phases, Sweeps
 from qtorque.scattering import require_open_channels, solve_points
 from qtorque.torque import (
     LIMIT_STEP,
@@ -320,7 +320,8 @@ def interlayer_coupling(
 
     def kernel(k, z, step):
         phases = Phases(k)
-        joins: list[Join] = [Sweeps(chain, phases, z).join(cut) for chain in chains]
+        first = Sweeps(chains[0], phases, z)
+        joins = [first.join(cut), *(Sweeps(chain, phases, z, like=first).join(cut) for chain in chains[1:])]
         return np.stack([(step * j.log_determinant_ratio(joins[0])).imag for j in joins], axis=-1) / np.pi
 
     def one(index):

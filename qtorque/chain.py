@@ -14,6 +14,8 @@ from qtorque.spin import pauli_components
 
 SPIN_TOLERANCE = 1e-13
 """Spin-dependent parts below this share of a block are rounding errors; smaller splittings than that do not exist."""
+SAME_BLOCK = 1e-14
+"""Relative difference of two blocks that are one: turning a magnet and back costs a few rounding errors."""
 PARALLEL_TOLERANCE = 1e-12
 """Sine of the angle below which two spin axes are one: the error made is second order, far below rounding."""
 
@@ -56,7 +58,7 @@ class Fourier:
         left, singular, _ = np.linalg.svd(vector, full_matrices=False)
         axis = left[:, 0] * np.exp(-1j * np.angle(left[np.argmax(np.abs(left[:, 0])), 0]))
         limit = SPIN_TOLERANCE * scale * np.sqrt(vector.shape[1]) * 10
-        if singular[1] > limit or np.abs(axis.imag).max() * singular[0] > limit:
+        if np.any(singular[1:] > limit) or np.abs(axis.imag).max() * singular[0] > limit:
             return SpinPart(None, False)
         axis = axis.real / np.linalg.norm(axis.real)
         home = ~self.vectors.any(axis=1)
@@ -81,6 +83,13 @@ class Fourier:
                 along = np.einsum("a,aRij->Rij", axis, np.array(vector))
                 self._frames[axis] = np.stack([scalar + along, scalar - along], axis=1)
         return self._frames[axis]
+
+    def equals(self, axis: Axis, other: "Fourier", other_axis: Axis) -> bool:
+        """Whether this block, seen from `axis`, is another one seen from its axis."""
+        mine, theirs = self.in_frame(axis), other.in_frame(other_axis)
+        if mine.shape != theirs.shape or not np.array_equal(self.vectors, other.vectors):
+            return False
+        return bool(np.abs(mine - theirs).max() <= SAME_BLOCK * np.abs(mine).max())
 
     @cached_property
     def _frames(self) -> dict:

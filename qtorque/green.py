@@ -82,36 +82,60 @@ class Half:
 class Sweeps:
     """The two sweeps over a chain at the momenta of `k` and energies `energy`, shape (nk or 1, nE).
 
-    Energies are real (approached from above) or in the upper half plane.
+    Energies are real (approached from above) or in the upper half plane. `like`: sweeps at the same momenta and energies
+    over a chain that may differ in the directions of its magnets. A half that is the same, each seen from its own spin
+    axis, is taken from there: when a magnet turns rigidly, only the joins are new.
     """
 
-    def __init__(self, chain: Chain, k: Phases, energy: np.ndarray) -> None:
-        self.chain, self.k = chain, k
+    def __init__(self, chain: Chain, k: Phases, energy: np.ndarray, like: "Sweeps | None" = None) -> None:
+        self.chain, self.k, self.like = chain, k, like
         self.energy = np.asarray(energy)[None, :, :]
         self.real = not np.iscomplexobj(self.energy)
-        self._left_axes = _axes(chain.onsite, (chain.left_outward, *chain.bond))
-        self._right_axes = _axes(chain.onsite[::-1], (chain.right_outward, *chain.bond[::-1]))[::-1]
+        self._left_blocks = tuple(zip(chain.onsite, (chain.left_outward, *chain.bond), strict=True))
+        self._right_blocks = tuple(zip(chain.onsite, (*chain.bond, chain.right_outward), strict=True))
+        self._left_axes = _axes(self._left_blocks)
+        self._right_axes = _axes(self._right_blocks[::-1])[::-1]
 
     @cached_property
     def left(self) -> list[Half]:
         """left[b]: everything up to and including element b, b = 0 ... N."""
-        halves = [self._surface(0, self.chain.left_outward, self._left_axes[0])]
-        for e in range(1, len(self.chain.onsite) - 1):
-            axis = self._left_axes[e]
-            V = adjoint(blocks(self.chain.bond[e - 1], axis, self.k))
-            halves.append(self._add(e, axis, V, halves[-1]))
+        halves = self._known("left", range(len(self.chain.onsite) - 1))
+        for e in range(len(halves), len(self.chain.onsite) - 1):
+            axis, V = self._left_axes[e], self._left_blocks[e][1]
+            if e == 0:
+                halves.append(self._surface(e, V, axis))
+            else:
+                halves.append(self._add(e, axis, adjoint(blocks(V, axis, self.k)), halves[-1]))
         return halves
 
     @cached_property
     def right(self) -> list[Half]:
         """right[b]: everything from element b + 1 on, b = 0 ... N."""
         last = len(self.chain.onsite) - 1
-        halves = [self._surface(last, self.chain.right_outward, self._right_axes[last])]
-        for e in range(last - 1, 0, -1):
-            axis = self._right_axes[e]
-            V = blocks(self.chain.bond[e], axis, self.k)
-            halves.append(self._add(e, axis, V, halves[-1]))
+        halves = self._known("right", range(last, 0, -1))
+        for e in range(last - len(halves), 0, -1):
+            axis, V = self._right_axes[e], self._right_blocks[e][1]
+            if e == last:
+                halves.append(self._surface(e, V, axis))
+            else:
+                halves.append(self._add(e, axis, blocks(V, axis, self.k), halves[-1]))
         return halves[::-1]
+
+    def _known(self, side: str, elements: range) -> list[Half]:
+        """The halves, in the order of the sweep, that `like` has already."""
+        if self.like is None:
+            return []
+        mine, axes = getattr(self, f"_{side}_blocks"), getattr(self, f"_{side}_axes")
+        other, other_axes = getattr(self.like, f"_{side}_blocks"), getattr(self.like, f"_{side}_axes")
+        halves = getattr(self.like, side)[:: elements.step]
+        found: list[Half] = []
+        for e, half in zip(elements, halves, strict=True):
+            pairs = zip(mine[e], other[e], strict=True)
+            if not all(a.equals(axes[e], b, other_axes[e]) for a, b in pairs):
+                break
+            a = SpinMatrix(half.a.data, axes[e]) if half.a else None
+            found.append(Half(SpinMatrix(half.g.data, axes[e]), a))
+        return found
 
     def join(self, bond: int) -> "Join":
         """Both halves of the chain at the cut between elements `bond` and `bond` + 1."""
@@ -148,21 +172,29 @@ class Sweeps:
         H = blocks(self.chain.onsite[element], axis, self.k)
         return self.energy[..., None, None] * np.eye(H.shape[-1]) - H
 
-    def corners(self) -> dict[tuple[int, int], np.ndarray]:
-        """Green function between the first (0) and the last (1) layer of the region: full matrices (k, E, 2n, 2n)."""
-        chain, count = self.chain, len(self.chain.onsite) - 2
-        full = [half.g.full for half in self.right]
-        V = [blocks(b, None, self.k) for b in chain.bond]
-        inner = self._denominator(1, None) - multiply(adjoint(V[0]), self.left[0].g.full, V[0])
-        diagonal = inverse(inner - multiply(V[1], full[1], adjoint(V[1])))
-        first = diagonal
-        down, up = diagonal, diagonal
+    def corners(self) -> dict[tuple[int, int], SpinMatrix]:
+        """Green function between the first (0) and the last (1) layer of the region, at key (row, column).
+
+        Spins stay apart if the whole chain has one axis.
+        """
+        count, axis = len(self.chain.onsite) - 2, self._one_axis()
+        beyond = [half.g.along(axis) for half in self.right]
+        V = [blocks(b, axis, self.k) for b in self.chain.bond]
+        inner = self._denominator(1, axis) - multiply(adjoint(V[0]), self.left[0].g.along(axis), V[0])
+        diagonal = inverse(inner - multiply(V[1], beyond[1], adjoint(V[1])))
+        first = down = up = diagonal
         for e in range(1, count):
-            step = multiply(full[e], adjoint(V[e]))
-            back = multiply(V[e], full[e])
-            diagonal = full[e] + multiply(step, diagonal, back)
+            step, back = multiply(beyond[e], adjoint(V[e])), multiply(V[e], beyond[e])
+            diagonal = beyond[e] + multiply(step, diagonal, back)
             down, up = multiply(step, down), multiply(up, back)
-        return {(0, 0): first[0], (1, 0): down[0], (0, 1): up[0], (1, 1): diagonal[0]}
+        found = {(0, 0): first, (1, 0): down, (0, 1): up, (1, 1): diagonal}
+        return {pair: SpinMatrix(matrix, axis) for pair, matrix in found.items()}
+
+    def _one_axis(self) -> Axis:
+        """The axis along which all of the chain conserves spin; None if there is none."""
+        axis = self.left[0].g.axis
+        swept = all(common_axis(axis, half.g.axis) for half in self.right)
+        return axis if swept and all(b.spin_part.diagonal_along(axis) for b in self.chain.bond) else None
 
     def self_energy(self, lead: int) -> SpinMatrix:
         """Sigma of lead 0 (left) or 1 (right) on the first or the last layer of the region."""
@@ -299,11 +331,12 @@ def common_axis(first: Axis, second: Axis) -> Axis:
     return first
 
 
-def _axes(onsite: tuple[Fourier, ...], bonds: tuple[Fourier, ...]) -> list[Axis]:
-    """The spin axis in which a sweep over the elements, in this order, keeps spins apart; None from where it cannot."""
-    axis: Axis = next((h.spin_part.axis for h in onsite if h.spin_part.axis is not None), (0.0, 0.0, 1.0))
+def _axes(swept: tuple[tuple[Fourier, Fourier], ...]) -> list[Axis]:
+    """The spin axis in which a sweep over these blocks, in this order, keeps spins apart; None from where it cannot."""
+    found = (h.spin_part.axis for h, _ in swept if h.spin_part.axis is not None)
+    axis: Axis = next(found, (0.0, 0.0, 1.0))
     axes: list[Axis] = []
-    for h, v in zip(onsite, bonds, strict=True):
+    for h, v in swept:
         if not (h.spin_part.diagonal_along(axis) and v.spin_part.diagonal_along(axis)):
             axis = None
         axes.append(axis)

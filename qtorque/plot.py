@@ -33,6 +33,8 @@ ROUNDING = 1e-24
 """Share of the largest transmission below which another is none: rounding of an amplitude between two spins."""
 CLOSED = "0.85"
 """Grey of the momenta at which nothing is transmitted, or no channel is open."""
+NEGLIGIBLE = 1e-6
+"""Part of a torque below this share of its unit is an error of the energy integrals, and has no shape to compare."""
 RESOLUTION = 200
 """Dots per inch of a saved figure."""
 PREFIXES = {0: "", -3: "m", -6: "µ", -9: "n", -12: "p"}
@@ -151,7 +153,7 @@ def torque_versus_angle(d: xr.Dataset, voltage: float) -> Figure:
         across = float(at[name].sel(angle=math.pi / 2, method="nearest"))
         upper.plot(np.degrees(fine), across * np.sin(fine) / factor, "--", color=colour, linewidth=1)
         upper.plot(np.degrees(angle), coefficient * np.sin(angle) / factor, marker, color=colour, label=label)
-        if across != 0:
+        if abs(across) > NEGLIGIBLE * factor:
             deviation = 100 * (coefficient / across - 1) * np.sin(angle)
             lower.plot(np.degrees(angle), deviation, color=colour, marker=marker, markersize=4.5)
     upper.plot([], [], "--", color=GREY, linewidth=1, label=r"$\propto\sin\theta$")

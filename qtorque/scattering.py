@@ -188,7 +188,7 @@ class _Piece:
 def _solve_chain(chain: Chain, k: np.ndarray, energy: float) -> _Piece:
     sweeps = Sweeps(chain, Phases(k), np.array([[float(energy)]]))
     parts = _lead_parts(chain)
-    corners = {pair: block[:, 0] for pair, block in sweeps.corners().items()}
+    corners = {pair: matrix.full[0][:, 0] for pair, matrix in sweeps.corners().items()}
     sigma = []
     for p, part in enumerate(parts):
         matrix = SpinMatrix(sweeps.self_energy(p).full, None).data[0][:, 0]

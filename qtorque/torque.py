@@ -64,9 +64,10 @@ def window_kernel(chains: Sequence[Chain], cuts: Cuts, k: np.ndarray, energy: np
     k, energy
         Phases (m, 2) and real energies (m, nE), eV.
     """
-    columns, phases = [], Phases(k)
+    columns, phases, first = [], Phases(k), None
     for chain in chains:
-        sweeps = Sweeps(chain, phases, energy)
+        sweeps = Sweeps(chain, phases, energy, like=first)
+        first = first or sweeps
         columns += [_half_difference(sweeps.join(b).window_currents()) for b in cuts.bonds]
         columns += [
             _half_difference(sweeps.join(e).window_torques(blocks(chain.onsite[e], None, phases))) for e in cuts.layers
@@ -80,9 +81,10 @@ def sea_kernel(chains: Sequence[Chain], cuts: Cuts, k: np.ndarray, z: np.ndarray
     Spin current Re{step Tr[W_a G(l, l+1) - W_a^dagger G(l+1, l)]}/(2 pi), W_a = (1/2){V^dagger, sigma_a}; torque
     -Im{step (i/2) Tr([sigma_a, H] G)}/pi. The integrands are analytic; `step` is f(z) dz/dx.
     """
-    columns, phases = [], Phases(k)
+    columns, phases, first = [], Phases(k), None
     for chain in chains:
-        sweeps = Sweeps(chain, phases, z)
+        sweeps = Sweeps(chain, phases, z, like=first)
+        first = first or sweeps
         columns += [(step * sweeps.join(b).sea_currents()).real for b in cuts.bonds]
         columns += [
             -2 * (step * sweeps.join(e).sea_torques(blocks(chain.onsite[e], None, phases))).imag for e in cuts.layers

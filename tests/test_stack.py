@@ -129,6 +129,25 @@ def test_hopping_is_stored_as_that_from_the_upper_to_the_lower_layer():
         np.testing.assert_allclose(builder[low, high], np.kron(hopping, np.eye(2)), atol=EXACT)
 
 
+def test_hopping_may_be_given_for_either_of_two_opposite_vectors():
+    there = two_orbital()
+    back = Material(
+        name="back",
+        lattice=there.lattice,
+        onsite=there.onsite,
+        exchange=there.exchange,
+        hoppings=tuple((tuple(-x for x in v), matrix.conj().T) for v, matrix in there.hoppings),
+    )
+    regions = [
+        qt.Stack(left=qt.Lead(a), layers=[qt.Layer(b)], right=qt.Lead(a)).builders()[0]
+        for a, b in ((there, there), (back, back), (there, back), (back, there))
+    ]
+    expected = dict(regions[0].hopping_value_pairs())
+    for region in regions[1:]:
+        for (to, source), value in expected.items():
+            np.testing.assert_allclose(region[to, source], value, atol=EXACT)
+
+
 def test_hopping_between_unlike_materials_is_the_mean():
     a, b = qt.single_band(onsite=0.0, hopping=-1.0), qt.single_band(onsite=0.0, hopping=-0.4)
     stack = qt.Stack(left=qt.Lead(a), right=qt.Lead(b))
