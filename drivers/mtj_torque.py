@@ -23,8 +23,6 @@ ENDINGS = (
     "_torque_voltage.png",
     "_torque_angle.png",
 )
-ROUNDING = 1e-20
-"""Share of the parallel conductance below which the antiparallel one is a rounding error, and the TMR infinite."""
 STATES = {"parallel": 0.0, "antiparallel": math.pi}
 
 
@@ -44,11 +42,8 @@ def transmissions(system, mesh, *, comm=None, progress=None):
     conductance.attrs["long_name"] = "conductance"
     d["conductance"] = conductance
     G_P, G_AP = conductance.sum(["spin_in", "spin_out"]).values
-    d["tmr"] = (
-        (),
-        (G_P - G_AP) / G_AP if G_AP > ROUNDING * G_P else math.inf,
-        {"units": "1", "long_name": "(G_P - G_AP)/G_AP"},
-    )
+    ratio = qt.magnetoresistance_ratio(float(G_P), float(G_AP))
+    d["tmr"] = ((), ratio, {"units": "1", "long_name": "(G_P - G_AP)/G_AP"})
     return d
 
 

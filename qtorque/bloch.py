@@ -385,12 +385,13 @@ def _terms(region, left, right, cells: Mapping[int, list], places: Mapping) -> t
             terms.append(_Term(onsite, (fundamental,), _parameters(onsite, 1), places[row], places[row], (0, 0)))
             for b in builder.neighbors(a):
                 column, other = home(b)
-                if column not in places:
+                reached = places[column][0] if column in places else None
+                if name and reached not in kept:
                     raise InputError(
                         f"a hopping of the {name} lead reaches a site at {tuple(b.pos)} that the region lacks; end the "
                         f"region in a full cell of that lead"
                     )
-                if places[column][0] in kept:
+                if reached in kept:
                     hopping = builder[a, b]
                     vector = (other[0] - shift[0], other[1] - shift[1])
                     sites = builder.symmetry.to_fd(a, b)

@@ -82,9 +82,9 @@ class Half:
 class Sweeps:
     """The two sweeps over a chain at the momenta of `k` and energies `energy`, shape (nk or 1, nE).
 
-    Energies are real (approached from above) or in the upper half plane. `like`: sweeps at the same momenta and energies
-    over a chain that may differ in the directions of its magnets. A half that is the same, each seen from its own spin
-    axis, is taken from there: when a magnet turns rigidly, only the joins are new.
+    Energies are real (approached from above) or in the upper half plane. `like`: sweeps at the same momenta and
+    energies over a chain that may differ in the directions of its magnets. A half that is the same, each seen from its
+    own spin axis, is taken from there: when a magnet turns rigidly, only the joins are new.
     """
 
     def __init__(self, chain: Chain, k: Phases, energy: np.ndarray, like: "Sweeps | None" = None) -> None:

@@ -18,6 +18,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from qtorque.errors import InputError
@@ -221,12 +222,19 @@ def header(comm: Intracomm | None = None) -> str:
     where = hosts[0] if len(hosts) == 1 else f"{hosts[0]} and {len(hosts) - 1} more hosts"
     version = importlib.metadata.version
     versions = ", ".join(f"{name} {version(name)}" for name in ("kwant", "numpy", "numba", "mpi4py"))
-    if importlib.util.find_spec("kwant.linalg._mumps") is None:
+    if not _kwant_has_mumps():
         versions += ", Kwant without MUMPS (its own solver, engine 'kwant', is slower)"
     return (
         f"qtorque {version('qtorque')}: ranks x threads {ranks} x {_threads_per_rank(comm)} on {where}; "
         f"Python {platform.python_version()}, {versions}"
     )
+
+
+def _kwant_has_mumps() -> bool:
+    """Whether Kwant was built with MUMPS; looked up in its folder, because importing Kwant takes a second."""
+    kwant = importlib.util.find_spec("kwant")
+    folders = kwant.submodule_search_locations if kwant is not None else None
+    return any(any(Path(folder, "linalg").glob("_mumps.*")) for folder in folders or ())
 
 
 @contextlib.contextmanager

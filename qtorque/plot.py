@@ -6,7 +6,6 @@ returned figure shows itself. `save_figure` writes one to a file. matplotlib is 
 
 from __future__ import annotations
 
-import io
 import math
 import os
 from collections.abc import Mapping
@@ -202,9 +201,8 @@ def switching_probability(r: xr.Dataset, critical_voltage: float | None = None) 
 def save_figure(figure: Figure, path: str | os.PathLike[str], force: bool = False) -> None:
     """Write a figure as the format its suffix names; refused if the file exists, unless `force`."""
     store.refuse_existing(path, force)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format=Path(path).suffix.lstrip("."), dpi=RESOLUTION)
-    Path(path).write_bytes(drawn.getvalue())
+    with store.replacement_of(Path(path)) as temporary:
+        figure.savefig(temporary, format=Path(path).suffix.lstrip("."), dpi=RESOLUTION)
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -165,7 +165,7 @@ def require_open_channels(is_open: np.ndarray, leads: tuple[str, ...], energy: f
         if not found:
             raise InputError(
                 f"the {name} lead has no open channel at energy={energy:g} eV on this mesh; "
-                "choose an energy inside its band"
+                "choose an energy inside its band or a finer kmesh"
             )
 
 

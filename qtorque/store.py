@@ -74,7 +74,7 @@ def save_dataset(
     """
     refuse_existing(path, force)
     stored = _split_complex(dataset).assign_attrs(provenance or {})
-    with _replacement_of(Path(path)) as temporary:
+    with replacement_of(Path(path)) as temporary:
         stored.to_netcdf(temporary, engine="h5netcdf")
 
 
@@ -94,7 +94,7 @@ def load_dataset(path: str | os.PathLike) -> xr.Dataset:
 
 
 @contextlib.contextmanager
-def _replacement_of(path: Path) -> Iterator[Path]:
+def replacement_of(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` (a rename works only within one file system) that replaces it if all goes well."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -26,7 +26,7 @@ LEVELS = {
     "leads": 3,
     "green": 4,
     "scattering": 5,
-    "conductance": 6,
+    "conductances": 6,
     "torque": 6,
     "contour": 6,
     "bias": 7,
@@ -104,3 +104,9 @@ def test_importing_the_package_loads_no_heavy_module():
 @pytest.mark.parametrize("name", [n for n in qt.__all__ if n not in ("InputError",)])
 def test_every_public_name_is_documented(name):
     assert len(getattr(qt, name).__doc__ or "") > 40
+
+
+def test_no_public_function_bears_the_name_of_a_module():
+    # Importing a submodule sets it as an attribute of the package, and would hide the function.
+    modules = {top_name(path) for path in module_files()}
+    assert modules.isdisjoint(set(qt.__all__))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import qtorque as qt
 from qtorque.bloch import layered
-from qtorque.conductance import (
+from qtorque.conductances import (
     conductance,
     k_average,
     mixing_conductance,

@@ -6,12 +6,12 @@ Conductances are dimensionless, per in-plane cell and spin (unit e^2/h); `per_ar
 import numpy as np
 import xarray as xr
 
-from qtorque import parallel
 from qtorque._linalg import adjoint
 from qtorque.bloch import as_layered
 from qtorque.brillouin import KPoints, as_kset, interleaved_chunks
 from qtorque.errors import InputError
 from qtorque.green import common_axis
+from qtorque.parallel import map_chunks
 from qtorque.scattering import CHUNK, Scattering, require_energy, require_open_channels, solve_points
 from qtorque.spin import su2
 from qtorque.units import conductance_per_area, energy_per_area, torkance_per_area
@@ -76,8 +76,7 @@ def conductance(
 
 
 def polarization(s: Scattering, source: str | int = "left", target: str | int = "right") -> float:
-    """(G_up - G_dn)/(G_up + G_dn) of the spin that arrives in the target lead, both spins of the source equally
-    occupied."""
+    """(G_up - G_dn)/(G_up + G_dn) of the spin that arrives in the target; both spins of the source are occupied."""
     G = conductance(s, source=source, target=target).sum("spin_in")
     total = float(G.sum())
     if total == 0:
@@ -91,13 +90,24 @@ def tmr(system, *, energy: float = 0.0, kmesh=None, voltage: float = 0.0, comm=N
     At a finite `voltage` these are the transmissions at `energy` in the biased junction.
     """
     as_layered(system).free  # noqa: B018 -- refuses a stack without two magnets
-    parallel_, antiparallel = (
+    parallel, antiparallel = (
         float(conductance(system, energy=energy, kmesh=kmesh, angle=angle, voltage=voltage, comm=comm).sum())
         for angle in (0.0, np.pi)
     )
-    if antiparallel <= NO_TRANSMISSION * parallel_:
-        raise InputError("no transmission in the antiparallel state; the ratio is infinite")
-    return (parallel_ - antiparallel) / antiparallel
+    return magnetoresistance_ratio(parallel, antiparallel)
+
+
+def magnetoresistance_ratio(parallel: float, antiparallel: float) -> float:
+    """(G_P - G_AP)/G_AP; infinite if nothing but rounding is transmitted in the antiparallel state.
+
+    Raises
+    ------
+    InputError
+        If nothing is transmitted in either state.
+    """
+    if parallel == 0 and antiparallel == 0:
+        raise InputError("no transmission in either state; the magnetoresistance is undefined, take a finer kmesh")
+    return (parallel - antiparallel) / antiparallel if antiparallel > NO_TRANSMISSION * parallel else np.inf
 
 
 def sharvin_conductance(s: Scattering, lead: str | int = "left") -> xr.DataArray:
@@ -240,7 +250,7 @@ def _streamed(system, reduce, energy, kmesh, angle, voltage, comm, progress):
         s = solve_points(chain, KPoints(*kset.take(index)), energy, stack.area)
         return reduce(s), s.open_channels.any(axis=(0, 2))
 
-    results = parallel.map_chunks(one, interleaved_chunks(kset.size, CHUNK), comm, progress=progress)
+    results = map_chunks(one, interleaved_chunks(kset.size, CHUNK), comm, progress=progress)
     opened = np.any([o for _, o in results], axis=0)
     require_open_channels(opened, ("left", "right"), energy)
     total = results[0][0]
