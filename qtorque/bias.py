@@ -31,6 +31,7 @@ from qtorque.torque import (
     decompose,
     ends,
     recompose,
+    resonance_panels,
     sea_kernel,
     torque_on_magnet,
     window_kernel,
@@ -60,7 +61,11 @@ def _integrals(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Window and sea together: (value, error), each (angle, columns)."""
     accuracy = {"tolerance": tolerance, "reference": np.tile(cuts.is_spin_current, len(chains))}
-    parts = [window_integral(lambda q, e: window_kernel(chains, cuts, q, e), fermis, k, weights, **accuracy)]
+    window = window_integral(
+        lambda q, energy: window_kernel(chains, cuts, q, energy), fermis, k, weights,
+        resonances=lambda low, high: resonance_panels(chains, k, low, high), **accuracy,
+    )  # fmt: skip
+    parts = [window]
     bottom = min(chain.lowest_energy for chain in chains) - BELOW_SPECTRUM
     for fermi in dict.fromkeys(fermis):
         share = 0.5 * fermis.count(fermi)

@@ -110,13 +110,19 @@ class LayeredSystem:
 
     @cached_property
     def magnets(self) -> tuple[range, ...]:
-        """The elements of every magnet, from left to right: maximal runs of magnetic elements with one direction."""
+        """The elements of every magnet, from left to right: maximal runs of magnetic elements with one direction.
+
+        Refused for an element without a single direction: it holds two magnets, or spin-orbit coupling.
+        """
         runs: list[range] = []
         previous = None
         for e, block in enumerate(self._evaluate(self.probe).onsite):
             axis = block.spin_part.axis
             if not block.spin_part.collinear:
-                axis = previous
+                raise InputError(
+                    f"{self._place(e)} has no single direction of its exchange; where hoppings reach beyond the next "
+                    "monolayer, end the region in more layers of the lead, so that no principal layer holds two magnets"
+                )
             if axis is not None and previous is not None and np.dot(axis, previous) > 1 - PARALLEL_TOLERANCE:
                 runs[-1] = range(runs[-1].start, e + 1)
             elif axis is not None:

@@ -100,17 +100,21 @@ def sea_integral(kernel, fermi: Fermi, bottom: float, k: np.ndarray, weights: np
     return Integral(value, arc.error + line.error, arc.evaluations + line.evaluations + residues.shape[0] * FERMI_POLES)
 
 
-def window_integral(kernel, fermis, k: np.ndarray, weights: np.ndarray, **accuracy) -> Integral | None:
-    """sum_k w_k Int dE (f_L - f_R) kernel(k, E); None if the occupations are equal."""
+def window_integral(kernel, fermis, k: np.ndarray, weights: np.ndarray, resonances=None, **accuracy) -> Integral | None:
+    """sum_k w_k Int dE (f_L - f_R) kernel(k, E); None if the occupations are equal.
+
+    `resonances`: function (low, high) -> for every k the energies between which narrow resonances lie, where the first
+    intervals are to end: a peak that no node meets would never be found.
+    """
     left, right = fermis
     if left == right:
         return None
-    low = min(f.mu - TAIL * f.kT for f in fermis)
-    high = max(f.mu + TAIL * f.kT for f in fermis)
+    edges = np.array([f.mu + sign * TAIL * f.kT for f in fermis for sign in (-1, 0, 1)])
+    low, high = float(edges.min()), float(edges.max())
 
     def integrand(index, energy):
         return (left(energy) - right(energy))[..., None] * kernel(k[index], energy)
 
-    return integrate(
-        integrand, low, high, weights, breakpoints=(left.mu, right.mu), absolute=SMALLEST_ERROR, **accuracy
-    )
+    peaks = [np.empty(0)] * len(k) if resonances is None else resonances(low, high)
+    breakpoints = [np.concatenate([edges, peak]) for peak in peaks]
+    return integrate(integrand, low, high, weights, breakpoints=breakpoints, absolute=SMALLEST_ERROR, **accuracy)

@@ -103,7 +103,7 @@ class Sweeps:
         for e in range(len(halves), len(self.chain.onsite) - 1):
             axis, V = self._left_axes[e], self._left_blocks[e][1]
             if e == 0:
-                halves.append(self._surface(e, V, axis))
+                halves.append(self.surface(0))
             else:
                 halves.append(self._add(e, axis, adjoint(blocks(V, axis, self.k)), halves[-1]))
         return halves
@@ -116,7 +116,7 @@ class Sweeps:
         for e in range(last - len(halves), 0, -1):
             axis, V = self._right_axes[e], self._right_blocks[e][1]
             if e == last:
-                halves.append(self._surface(e, V, axis))
+                halves.append(self.surface(1))
             else:
                 halves.append(self._add(e, axis, blocks(V, axis, self.k), halves[-1]))
         return halves[::-1]
@@ -129,12 +129,17 @@ class Sweeps:
         other, other_axes = getattr(self.like, f"_{side}_blocks"), getattr(self.like, f"_{side}_axes")
         halves = getattr(self.like, side)[:: elements.step]
         found: list[Half] = []
+        unturned = True
         for e, half in zip(elements, halves, strict=True):
-            pairs = zip(mine[e], other[e], strict=True)
+            pairs = list(zip(mine[e], other[e], strict=True))
+            # A full half is in the laboratory frame, where whatever turned further out is turned in it too.
+            unturned = unturned and all(a.equals(None, b, None) for a, b in pairs)
+            if axes[e] is None and not unturned:
+                break
             if not all(a.equals(axes[e], b, other_axes[e]) for a, b in pairs):
                 break
-            a = SpinMatrix(half.a.data, axes[e]) if half.a else None
-            found.append(Half(SpinMatrix(half.g.data, axes[e]), a))
+            spectral = SpinMatrix(half.a.data, axes[e]) if half.a else None
+            found.append(Half(SpinMatrix(half.g.data, axes[e]), spectral))
         return found
 
     def join(self, bond: int) -> "Join":
@@ -153,7 +158,11 @@ class Sweeps:
             right_spectral=right.a.along(axis) if right.a else None,
         )
 
-    def _surface(self, element: int, outward: Fourier, axis: Axis) -> Half:
+    def surface(self, lead: int) -> Half:
+        """The surface of lead 0 (left) or 1 (right), without the region."""
+        element = -lead
+        outward = self.chain.left_outward if lead == 0 else self.chain.right_outward
+        axis = (self._left_axes if lead == 0 else self._right_axes)[element]
         H, V = blocks(self.chain.onsite[element], axis, self.k), blocks(outward, axis, self.k)
         g = surface_green(self.energy, H, V)
         return Half(SpinMatrix(g, axis), SpinMatrix(1j * (g - adjoint(g)), axis) if self.real else None)
@@ -198,12 +207,32 @@ class Sweeps:
 
     def self_energy(self, lead: int) -> SpinMatrix:
         """Sigma of lead 0 (left) or 1 (right) on the first or the last layer of the region."""
-        half = self.left[0] if lead == 0 else self.right[-1]
-        bond = self.chain.bond[0] if lead == 0 else self.chain.bond[-1]
-        axis = half.g.axis if bond.spin_part.diagonal_along(half.g.axis) else None
+        g, bond = self.surface(lead).g, self.chain.bond[-lead]
+        axis = g.axis if bond.spin_part.diagonal_along(g.axis) else None
         V = blocks(bond, axis, self.k)
         inward = adjoint(V) if lead == 0 else V
-        return SpinMatrix(multiply(inward, half.g.along(axis), adjoint(inward)), axis)
+        return SpinMatrix(multiply(inward, g.along(axis), adjoint(inward)), axis)
+
+    def resonances(self) -> np.ndarray:
+        """Complex energies of the open region, shape (k, n): eigenvalues of H + Sigma_L + Sigma_R, Sigma at `energy`.
+
+        A long-lived state at E_r with the width Gamma has the eigenvalue E_r - i Gamma/2. One energy only.
+        """
+        sizes = np.array([h.matrices.shape[1] for h in self.chain.onsite[1:-1]])
+        ends = np.cumsum(sizes)
+        points = len(self.k.k)
+        H = np.zeros((points, ends[-1], ends[-1]), dtype=complex)
+        for e, (size, end) in enumerate(zip(sizes, ends, strict=True)):
+            own = slice(end - size, end)
+            H[:, own, own] = blocks(self.chain.onsite[e + 1], None, self.k)[0, :, 0]
+            if e + 1 < len(sizes):
+                beyond = slice(end, end + sizes[e + 1])
+                V = blocks(self.chain.bond[e + 1], None, self.k)[0, :, 0]
+                H[:, own, beyond], H[:, beyond, own] = V, adjoint(V)
+        first, last = slice(0, sizes[0]), slice(ends[-1] - sizes[-1], ends[-1])
+        H[:, first, first] += self.self_energy(0).full[0, :, 0]
+        H[:, last, last] += self.self_energy(1).full[0, :, 0]
+        return np.linalg.eigvals(H)
 
 
 @dataclass(frozen=True, eq=False)

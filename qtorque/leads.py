@@ -21,6 +21,8 @@ DEGENERATE = 1e-8
 """Propagating modes closer than this are taken as one space, in which the velocity is made diagonal."""
 WELL_CONDITIONED = 1e4
 """Largest condition number of V for which V is inverted; beyond it the generalised eigenproblem is solved."""
+NEARLY_REAL = 1e-12
+"""eV; below this distance from the real axis |lambda| = 1 up to rounding, and velocities tell the modes apart."""
 BAND_EDGE_BROADENING = 1e-10
 """eV; where the modes cannot be told apart at a band edge, the energy moves this far into the upper half plane."""
 
@@ -91,7 +93,7 @@ def _regular_transfer(z: np.ndarray, H: np.ndarray, V: np.ndarray) -> np.ndarray
     heads = np.where((np.abs(factors) > 1)[:, None, :], vectors[:, n:] / factors[:, None, :], vectors[:, :n])
     heads = heads / np.linalg.norm(heads, axis=1, keepdims=True)
     order = np.abs(factors)
-    for i in np.flatnonzero((z.imag == 0) & np.any(np.abs(order - 1) < UNIT_CIRCLE, axis=1)):
+    for i in np.flatnonzero((z.imag < NEARLY_REAL) & np.any(np.abs(order - 1) < UNIT_CIRCLE, axis=1)):
         columns = np.flatnonzero(np.abs(order[i] - 1) < UNIT_CIRCLE)
         modes, velocity = _flow(factors[i, columns], heads[i][:, columns], V[i])
         heads[i][:, columns] = modes
@@ -132,14 +134,14 @@ def _general_transfer(z: complex, H: np.ndarray, V: np.ndarray) -> np.ndarray:
     unit, zero = np.eye(n), np.zeros((n, n))
     A = np.block([[zero, unit], [-V.conj().T, z * unit - H]])
     B = np.block([[unit, zero], [zero, V]])
-    margin = UNIT_CIRCLE if z.imag == 0 else 0.0
+    margin = UNIT_CIRCLE if z.imag < NEARLY_REAL else 0.0
 
     def decays(alpha, beta):
         return np.abs(alpha) < (1 - margin) * np.abs(beta)
 
     _, _, alpha, beta, _, Z = scipy.linalg.ordqz(A, B, sort=decays, output="complex")
     space = Z[:, : int(np.count_nonzero(decays(alpha, beta)))]
-    if z.imag == 0:
+    if z.imag < NEARLY_REAL:
         factors, vectors = scipy.linalg.eig(A, B)
         on_circle = np.isfinite(factors) & (np.abs(np.abs(factors) - 1) < UNIT_CIRCLE)
         factors, heads = factors[on_circle], vectors[:n, on_circle]

@@ -4,7 +4,7 @@ Every momentum has its own thresholds and resonances, so every momentum gets its
 budget, because only their weighted sum matters. All active intervals are evaluated in one call of the integrand.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +56,7 @@ def integrate(
     *,
     tolerance: float,
     reference: np.ndarray,
-    breakpoints: tuple[float, ...] = (),
+    breakpoints: Sequence[np.ndarray] | None = None,
     absolute: float = 0.0,
     noise: float = 0.0,
 ) -> Integral:
@@ -76,7 +76,7 @@ def integrate(
     reference
         Which columns set the scale, boolean, shape (columns,).
     breakpoints
-        Places inside the limits where the first intervals are to end.
+        For every k the places where its first intervals are to end; those outside the limits are left out.
     absolute
         An error of this size is accepted whatever the result: rounding of the whole integral.
     noise
@@ -88,11 +88,13 @@ def integrate(
     budget, and bisects the others. The order of all sums is fixed: the result is reproducible to the last bit. Where
     rounding or the limits on bisection stand against the tolerance, `error` says what was achieved.
     """
-    edges = np.array([start, *sorted(b for b in breakpoints if start < b < stop), stop])
-    index = np.repeat(np.arange(len(weights)), len(edges) - 1)
-    low, high = np.tile(edges[:-1], len(weights)), np.tile(edges[1:], len(weights))
+    places = [np.empty(0)] * len(weights) if breakpoints is None else breakpoints
+    edges = [np.unique([start, *b[(b > start) & (b < stop)], stop]) for b in places]
+    index = np.repeat(np.arange(len(weights)), [len(e) - 1 for e in edges])
+    low, high = np.concatenate([e[:-1] for e in edges]), np.concatenate([e[1:] for e in edges])
     value: np.ndarray | float = 0.0
     error: np.ndarray | float = 0.0
+    rounding: np.ndarray | float = 0.0
     evaluations = 0
     while len(index):
         parts = [
@@ -102,6 +104,7 @@ def integrate(
         share = weights[index][:, None]
         integral = np.concatenate([p[0] for p in parts]) * share
         estimate = np.concatenate([p[1] for p in parts]) * np.abs(share)
+        limit = np.concatenate([p[2] for p in parts]) * np.abs(share)
         evaluations += 15 * len(index)
         total = value + integral.sum(axis=0)
         goal = max(absolute, tolerance * float(np.abs(total[reference]).max(initial=0.0)))
@@ -116,15 +119,19 @@ def integrate(
         parked |= exhausted | (high - low <= SMALLEST_INTERVAL * (stop - start))
         value = value + integral[parked].sum(axis=0)
         error = error + estimate[parked].sum(axis=0)
+        rounding = rounding + limit[parked].sum(axis=0)
         index, low, high = index[~parked], low[~parked], high[~parked]
         middle = 0.5 * (low + high)
         index = np.repeat(index, 2)
         low, high = np.stack([low, middle], axis=1).ravel(), np.stack([middle, high], axis=1).ravel()
-    return Integral(np.asarray(value), np.asarray(error), evaluations)
+    return Integral(np.asarray(value), np.asarray(error + rounding), evaluations)
 
 
-def _rule(integrand, index, low, high, noise) -> tuple[np.ndarray, np.ndarray]:
-    """Kronrod value and QUADPACK's error estimate on each interval: (m, columns) each."""
+def _rule(integrand, index, low, high, noise) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """On each interval the Kronrod value, QUADPACK's error estimate, and the rounding it is limited by: (m, columns).
+
+    Where the difference of the two rules is rounding, it counts as such: no bisection lowers it.
+    """
     centre, half = 0.5 * (low + high), 0.5 * (high - low)
     f = integrand(index, centre[:, None] + half[:, None] * NODES)
     kronrod = np.einsum("n,mnc->mc", KRONROD_WEIGHTS, f)
@@ -134,6 +141,7 @@ def _rule(integrand, index, low, high, noise) -> tuple[np.ndarray, np.ndarray]:
     difference = np.abs(kronrod - gauss)
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = np.where(spread > 0, spread * np.minimum(1.0, (200 * difference / spread) ** 1.5), difference)
-    # What is left at the level of rounding cannot be bisected away and is no error of the rule.
-    scaled = np.where(difference <= np.maximum(ROUNDING * size, noise), 0.0, scaled)
-    return kronrod * half[:, None], scaled * half[:, None]
+    floor = np.maximum(ROUNDING * size, noise)
+    is_rounding = difference <= floor
+    errors = np.where(is_rounding, 0.0, scaled), np.where(is_rounding, np.minimum(floor, size), 0.0)
+    return kronrod * half[:, None], errors[0] * half[:, None], errors[1] * half[:, None]

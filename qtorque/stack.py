@@ -131,6 +131,8 @@ class Stack:
                 raise InputError(
                     f"Stack: {role}={name!r} is no magnet of this stack; known: {', '.join(magnets) or 'none'}"
                 )
+        if self.fixed is not None and self.fixed == self.free:
+            raise InputError(f"Stack: fixed={self.fixed!r} is named free too; name two different magnets")
 
     @property
     def monolayers(self) -> tuple[_Monolayer, ...]:
@@ -164,11 +166,13 @@ class Stack:
 
     @property
     def fixed_magnet(self) -> str | None:
-        return self.fixed or next(iter(self.magnets), None)
+        """The named fixed magnet, else the first one from the left that is not named free."""
+        return self.fixed or next((name for name in self.magnets if name != self.free), self.free)
 
     @property
     def free_magnet(self) -> str | None:
-        return self.free or next(reversed(self.magnets), None)
+        """The named free magnet, else the last one from the left that is not named fixed."""
+        return self.free or next((name for name in reversed(self.magnets) if name != self.fixed), self.fixed)
 
     @property
     def has_barrier(self) -> bool:

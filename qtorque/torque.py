@@ -18,6 +18,12 @@ SMALL_SINE = 1e-4
 LIMIT_STEP = 0.01
 """rad; the coefficients are even about 0 and pi, so (4 c(step) - c(2 step))/3 leaves an error of 4 step^4 = 4e-8
 c''''/24."""
+NARROW = 0.05
+"""A resonance narrower than this share of the window gets panels of its own; wider ones the 15 nodes of a panel meet."""
+NO_WIDTH = 1e-15
+"""eV; a state narrower than that is bound to rounding and carries no current."""
+PANEL_WIDTHS = 10.0
+"""Half the panel around a resonance in units of its width: outside, its tail is flat enough to be bisected to."""
 PARALLEL_LIMIT = 1e-6
 """Largest difference of cosines between the angle asked for and the angle found in the blocks."""
 
@@ -90,6 +96,23 @@ def sea_kernel(chains: Sequence[Chain], cuts: Cuts, k: np.ndarray, z: np.ndarray
             -2 * (step * sweeps.join(e).sea_torques(blocks(chain.onsite[e], None, phases))).imag for e in cuts.layers
         ]
     return _columns_last(columns) / (2 * np.pi)
+
+
+def resonance_panels(chains: Sequence[Chain], k: np.ndarray, low: float, high: float) -> list[np.ndarray]:
+    """For every k the ends of panels around the narrow resonances between two energies, at any of the angles.
+
+    The self-energies are taken in the middle of the window. What couples a narrow state weakly to the leads also shifts
+    it little, so that a panel of several widths holds it.
+    """
+    phases, middle = Phases(k), np.array([[0.5 * (low + high)]])
+    found = np.concatenate([Sweeps(chain, phases, middle).resonances() for chain in chains], axis=1)
+    width = -2 * found.imag
+    narrow = (width > NO_WIDTH) & (width < NARROW * (high - low)) & (found.real > low) & (found.real < high)
+    panels = []
+    for energy, gamma, chosen in zip(found.real, width, narrow, strict=True):
+        centre, reach = energy[chosen], PANEL_WIDTHS * gamma[chosen]
+        panels.append(np.concatenate([centre - reach, centre, centre + reach]))
+    return panels
 
 
 def _half_difference(pair: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

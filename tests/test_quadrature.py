@@ -61,7 +61,9 @@ def test_breakpoints_end_intervals():
     def integrand(index, x):
         return np.sign(x - 0.3)[..., None]
 
-    result = integrate(integrand, 0.0, 1.0, np.ones(1), tolerance=1e-10, reference=np.array([True]), breakpoints=(0.3,))
+    result = integrate(
+        integrand, 0.0, 1.0, np.ones(1), tolerance=1e-10, reference=np.array([True]), breakpoints=[np.array([0.3])]
+    )
     assert result.value[0] == pytest.approx(0.4, abs=1e-13)
     assert result.evaluations == 30
 

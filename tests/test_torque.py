@@ -299,7 +299,7 @@ def test_contour_gives_the_sea_of_the_real_axis(temperature):
 
     real = integrate(
         all_states, chain.lowest_energy, 40 * fermi.kT, weights, tolerance=1e-7, reference=reference,
-        breakpoints=(-20 * fermi.kT, 20 * fermi.kT),
+        breakpoints=[np.array([-20 * fermi.kT, 20 * fermi.kT])] * 2,
     )  # fmt: skip
     largest = np.abs(real.value[reference]).max()
     assert largest > 1e-9
@@ -325,7 +325,7 @@ def test_a_hotter_left_lead_drives_a_current_without_bias():
     assert abs(float(cooler["damping_like"][0, 0])) < 1e-13
 
 
-def testwindow_integral_of_occupations_is_the_bias():
+def test_window_integral_of_occupations_is_the_bias():
     k, weights = np.zeros((1, 2)), np.ones(1)
     for temperature in (0.0, 300.0):
         fermis = (Fermi(0.15, temperature), Fermi(-0.15, temperature))
