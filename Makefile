@@ -38,8 +38,8 @@ types: setup ## mypy
 bench: setup ## the benchmarks, each of which checks its answer before the clock
 	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
 
-clean: ## remove the virtual environment, caches and results
-	rm -rf .venv .uv uv.lock results .pytest_cache .hypothesis .mypy_cache .ruff_cache
+clean: ## remove the virtual environment and caches; ./results stays
+	rm -rf .venv .uv uv.lock .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -exec rm -rf {} +
 
 # Depends on pyproject.toml alone, so that a later call touches no network.

@@ -238,8 +238,8 @@ def ensemble_estimate(free, tmap, *, voltage, trajectories, duration, dt, **argu
 def report_dry_run(work, seconds, comm):
     """Print what a run would do."""
     ranks = 1 if comm is None else comm.size
-    # Work comes in chunks of bounded size, so that a run needs little more than its sample.
+    # Work comes in chunks of bounded size; what is kept at every k and of every trajectory comes on top.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * PEAK_UNIT
     print(*work, sep="\n")
-    print(f"memory: about {peak / 1e6:.0f} MB a rank (peak of the sample)")
+    print(f"memory: at least {peak / 1e6:.0f} MB a rank (peak of the sample)")
     print(f"time: about {seconds / ranks:.3g} s on {ranks} rank(s); nothing written")

@@ -15,6 +15,7 @@ import _stages
 
 from qtorque import command_line
 
+ENDINGS = ("_interface.nc", "_interface.png")
 LEADS = ("left", "right")
 LONG_NAMES = {
     "mixing_conductance": "spin-mixing conductance at each k",
@@ -63,16 +64,12 @@ def interface_conductances(system, mesh, *, energy=0.0, lead="left", comm=None, 
     import xarray as xr
 
     import qtorque as qt
-    from qtorque.errors import InputError
     from qtorque.parallel import sum_in_order
 
     at_lead = functools.partial(observe, lead=lead)
     parts = _stages.over_k(at_lead, system, mesh, energy=energy, comm=comm, progress=progress)
     mixing = xr.concat([over_k for over_k, _ in parts], "k")
     conductance, normal, other = sum_in_order([means for _, means in parts])
-    for side, channels in (("normal", normal), ("other", other)):
-        if float(channels.sum()) == 0:
-            raise InputError(f"energy={energy:g} eV: the {side} lead has no open channel; choose one inside its band")
     g_mix = qt.k_average(mixing)
     conducting = conductance > 0
     d = xr.Dataset(
@@ -132,15 +129,17 @@ def run(options, comm):
     import qtorque as qt
     from qtorque import plot, store
     from qtorque.bloch import as_layered
+    from qtorque.scattering import require_open_leads
 
     begin = time.monotonic()
     system = as_layered(command_line.load_system(options.system, options.set))
     mesh = qt.kmesh(options.kmesh)
+    require_open_leads(system.chain(), mesh, options.energy)
+    data, picture = command_line.output_files(options.output, ENDINGS, options.force)
     if options.dry_run:
         if _stages.is_root(comm):
             estimate(system, mesh, options.energy, options.lead, comm)
         return
-    data, picture = command_line.output_files(options.output, ["_interface.nc", "_interface.png"], options.force)
     progress = _stages.label(options, "scattering")
     d = interface_conductances(system, mesh, energy=options.energy, lead=options.lead, comm=comm, progress=progress)
     if _stages.is_root(comm):

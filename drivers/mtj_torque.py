@@ -110,12 +110,12 @@ def run(options, comm):
     mesh = qt.kmesh(options.kmesh)
     check_sweep(system, options.angle, options.voltage)
     sweep = _stages.torque_sweep(options)
+    paths = command_line.output_files(options.output, ENDINGS, options.force)
     if options.dry_run:
         if _stages.is_root(comm):
             work, seconds = _stages.torque_estimate(system, mesh, **sweep)
             _stages.report_dry_run([work], seconds, comm)
         return
-    paths = command_line.output_files(options.output, ENDINGS, options.force)
     torque = qt.spin_torque(system, kmesh=mesh, comm=comm, progress=_stages.label(options, "torque"), **sweep)
     transmission = transmissions(system, mesh, comm=comm, progress=_stages.label(options, "transmission"))
     if _stages.is_root(comm):

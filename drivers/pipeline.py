@@ -20,6 +20,7 @@ def run(options, comm):
     import qtorque as qt
     from qtorque import llg, store
     from qtorque.bloch import as_layered
+    from qtorque.errors import InputError
 
     begin = time.monotonic()
     system = as_layered(command_line.load_system(options.system, options.set))
@@ -28,6 +29,7 @@ def run(options, comm):
     free = _stages.free_layer(options)
     sweep = _stages.torque_sweep(options)
     arguments = {"voltage": options.voltage, **_stages.dynamics(options)}
+    paths = command_line.output_files(options.output, mtj_torque.ENDINGS + switching.ENDINGS, options.force)
     if options.dry_run:
         if _stages.is_root(comm):
             works = [
@@ -37,7 +39,6 @@ def run(options, comm):
             _stages.report_dry_run([work for work, _ in works], sum(seconds for _, seconds in works), comm)
         return
     _stages.check_ensemble(free, empty, **arguments)
-    paths = command_line.output_files(options.output, mtj_torque.ENDINGS + switching.ENDINGS, options.force)
     transport_paths, switching_paths = paths[: len(mtj_torque.ENDINGS)], paths[len(mtj_torque.ENDINGS) :]
 
     torque = qt.spin_torque(system, kmesh=mesh, comm=comm, progress=_stages.label(options, "torque"), **sweep)
@@ -48,15 +49,22 @@ def run(options, comm):
         origin = store.provenance(configuration, comm, wall_time=time.monotonic() - begin)
         mtj_torque.write(transmission, torque, mesh, transport_paths, options.force, origin)
 
+        print(*mtj_torque.summary(transmission, torque), sep="\n", flush=True)
+
     tmap = qt.TorqueMap.from_dataset(torque)
     barrier, critical, lines = switching.stability(free, tmap, options.initial)
-    r = llg.ensemble(free, tmap, comm=comm, progress=_stages.label(options, "switching"), **arguments)
+    try:
+        r = llg.ensemble(free, tmap, comm=comm, progress=_stages.label(options, "switching"), **arguments)
+    except InputError as error:
+        # Only the real torque can say whether dt is short enough for it; what is finished stays.
+        advice = f"the transport is saved, go on with drivers/switching.py {transport_paths[2]}"
+        raise InputError(f"{error}; {advice}") from None
     if _stages.is_root(comm):
         origin = store.provenance(
             configuration, comm, options.seed, options.temperature, wall_time=time.monotonic() - begin
         )
         switching.write(r, critical, barrier, switching_paths, options.force, origin)
-        print(*mtj_torque.summary(transmission, torque), *lines, *switching.table(r), sep="\n")
+        print(*lines, *switching.table(r), sep="\n")
         print(_stages.written(paths), f"wall time {time.monotonic() - begin:.0f} s", sep="\n")
 
 

@@ -67,13 +67,13 @@ def run(options, comm):
     free = _stages.free_layer(options)
     voltage = tmap.voltage if options.voltage is None else options.voltage
     arguments = {"voltage": voltage, **_stages.dynamics(options)}
+    paths = command_line.output_files(options.output, ENDINGS, options.force)
     if options.dry_run:
         if _stages.is_root(comm):
             work, seconds = _stages.ensemble_estimate(free, tmap, **arguments)
             _stages.report_dry_run([work], seconds, comm)
         return
     _stages.check_ensemble(free, tmap, **arguments)
-    paths = command_line.output_files(options.output, ENDINGS, options.force)
     barrier, critical, lines = stability(free, tmap, options.initial)
     r = llg.ensemble(free, tmap, comm=comm, progress=_stages.label(options, "switching"), **arguments)
     if _stages.is_root(comm):

@@ -17,12 +17,12 @@ from scipy.interpolate import CubicSpline
 
 from qtorque import parallel
 from qtorque.bloch import LayeredSystem, as_layered
-from qtorque.brillouin import KPoints, KSet, as_kset, interleaved_chunks
+from qtorque.brillouin import KSet, as_kset, interleaved_chunks
 from qtorque.chain import Chain
 from qtorque.contour import BELOW_SPECTRUM, Fermi, sea_integral, window_integral
-from qtorque.errors import InputError
-from qtorque.green import Phases, Sweeps
-from qtorque.scattering import require_open_channels, solve_points
+from qtorque.errors import InputError, finite_number
+from qtorque.green import Phases, Sweeps, common_axis
+from qtorque.scattering import require_open_leads
 from qtorque.torque import (
     LIMIT_STEP,
     PARALLEL_LIMIT,
@@ -42,11 +42,13 @@ CHUNK = 512
 """Momenta in one chunk of work: enough to fill numpy's loops, few enough to share between ranks."""
 DEFAULT_TOLERANCE = 1e-6
 """Energy quadrature, relative to the largest spin current at that voltage."""
+WARNED_SHARE = 10.0
+"""Window and sea each keep the tolerance by their own size, and may cancel in part; beyond this factor one warns."""
+ROUNDING_ERROR = 1e-14
+"""eV per cell; an error of this size is the rounding of the sea, which no tolerance lowers."""
 UNSHIFTED_LIMIT = 0.1
 """V; a junction without a barrier drops its bias in its resistances, which occupations alone do not describe beyond
 this."""
-CHANNEL_SAMPLE = 4096
-"""Momenta at which a lead is looked at for open channels before any solve."""
 
 UNIT_TORQUE = "eV per cell"
 
@@ -114,7 +116,22 @@ def _sweep(
     for (v, _), (part, estimate) in zip(work, results, strict=True):
         value[v] += part
         error[v] += estimate
+    _report_accuracy(value, error, cuts, voltages, tolerance, comm)
     return value, error
+
+
+def _report_accuracy(value, error, cuts: Cuts, voltages, tolerance: float, comm) -> None:
+    """Warn, once, where the energy quadrature ended short of its tolerance and not at rounding."""
+    largest = np.abs(value[:, :, cuts.is_spin_current]).max(axis=(1, 2))
+    achieved = error[:, :, cuts.is_spin_current].max(axis=(1, 2))
+    short = achieved > np.maximum(WARNED_SHARE * tolerance * largest, ROUNDING_ERROR)
+    if short.any() and (comm is None or comm.rank == 0):
+        v = int(np.argmax(np.where(short, achieved / np.maximum(largest, np.finfo(float).tiny), 0)))
+        warnings.warn(
+            f"the energy quadrature at {voltages[v]:g} V is off by {achieved[v]:.2g} of {largest[v]:.2g} eV per "
+            f"cell, more than the tolerance {tolerance:g}; see energy_error",
+            stacklevel=4,
+        )
 
 
 def spin_torque(
@@ -168,19 +185,24 @@ def spin_torque(
     Notes
     -----
     At |sin(angle)| < 1e-4 the coefficients are the limits of those at nearby angles, of which they are even
-    functions; that holds without spin-orbit coupling. Q^a(l) = Im Int dE/2pi Tr[(1/2){V^dagger, sigma_a}(f_L A_L +
-    f_R A_R)]. I. Theodonis et al., Phys. Rev. Lett. 97, 237205 (2006), for the single-band junction (cited from
-    memory).
+    functions; that holds without spin-orbit coupling. With a third magnet off the axis of the fixed one it does not:
+    the vectors count then, and the coefficients at such angles are not a number.
+
+    Q^a(l) = Im Int dE/2pi Tr[(1/2){V^dagger, sigma_a}(f_L A_L + f_R A_R)]. I. Theodonis et al., Phys. Rev. Lett. 97,
+    237205 (2006), for the single-band junction (cited from memory).
     """
     angles, voltages, kset, stack = _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance)
     last = stack.layers + 1
     magnets = (stack.free, stack.fixed)
     cuts = Cuts(tuple(sorted({b for magnet in magnets for b in ends(magnet, last)})))
     singular = np.abs(np.sin(angles)) < SMALL_SINE
+    if not _others_collinear(stack):
+        # A third magnet off the axis exerts a torque at 0 and pi too: vectors as computed, no coefficients there.
+        singular[:] = False
     near = [a + step for a in angles[singular] for step in (LIMIT_STEP, 2 * LIMIT_STEP)]
     every = np.array([*angles, *near])
     directions = [_directions(stack, float(a)) for a in every]
-    _require_open_leads(stack, kset)
+    require_open_leads(stack.chain(), kset, 0.0)
     value, error = _sweep(stack, every, voltages, cuts, kset, temperature, tolerance, comm, progress)
 
     shape = (len(every), len(voltages))
@@ -195,7 +217,7 @@ def spin_torque(
     charge = 4 * np.pi * CURRENT_PER_EV * current[:, :, 0, 0]
     m = np.array([d[0] for d in directions])
     p = np.array([d[1] for d in directions])
-    coefficients = np.empty((2, 2, *shape))
+    coefficients = np.full((2, 2, *shape), np.nan)
     regular = np.abs(np.sin(every)) >= SMALL_SINE
     for which, (own, other) in enumerate(((m, p), (p, m))):
         parts = decompose(vectors[which, regular], own[regular, None], other[regular, None])
@@ -235,7 +257,7 @@ def _dataset(stack, cuts: Cuts, variables: dict, angles, voltages, kset, tempera
             "voltage": ("voltage", voltages, {"units": "V", "long_name": "bias voltage, mu_L - mu_R = eV"}),
             "xyz": ["x", "y", "z"],
             "bond": [_bond_name(stack, b) for b in cuts.bonds],
-            "layer": [stack.layer_names[e - 1] for e in cuts.layers],
+            **({"layer": [stack.layer_names[e - 1] for e in cuts.layers]} if cuts.layers else {}),
         },
         attrs={
             "cell_area": stack.area,
@@ -273,7 +295,7 @@ def layer_torque(
     """
     angles, voltages, kset, stack = _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance)
     cuts = Cuts(tuple(range(stack.layers + 1)), tuple(range(1, stack.layers + 1)))
-    _require_open_leads(stack, kset)
+    require_open_leads(stack.chain(), kset, 0.0)
     value, error = _sweep(stack, angles, voltages, cuts, kset, temperature, tolerance, comm, progress)
     current = np.stack([cuts.currents(v) for v in value], axis=1)[..., 1:]
     exchange = np.stack([cuts.torques(v) for v in value], axis=1)
@@ -319,7 +341,7 @@ def interlayer_coupling(
     if stack.free is not stack.magnets[-1] and stack.free is not stack.magnets[0]:
         raise InputError("interlayer_coupling: magnets lie on both sides of the free one; name an outer one as free=")
     cut = stack.free.start - 1 if stack.free is stack.magnets[-1] else stack.free.stop - 1
-    fermi = Fermi(0.0, _temperatures(temperature)[0])
+    fermi = Fermi(0.0, finite_number("temperature", temperature, "K: in equilibrium both leads have the same"))
     chains = [stack.chain(float(a), 0.0) for a in angles]
     bottom = min(chain.lowest_energy for chain in chains) - BELOW_SPECTRUM
 
@@ -382,10 +404,12 @@ def _bond_name(stack: LayeredSystem, bond: int) -> str:
 
 
 def _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance):
-    angles, voltages = np.atleast_1d(np.asarray(angle, float)), np.atleast_1d(np.asarray(voltage, float))
-    for name, values in (("angle", angles), ("voltage", voltages)):
-        if values.ndim != 1 or not len(values) or not np.all(np.isfinite(values)):
-            raise InputError(f"{name}={values.tolist()} must be a list of finite numbers")
+    angles, voltages = (
+        np.array([finite_number(name, value, unit) for value in np.ravel(np.asarray(given, dtype=object))])
+        for name, given, unit in (("angle", angle, "rad"), ("voltage", voltage, "V"))
+    )
+    if not len(angles) or not len(voltages):
+        raise InputError("angle= or voltage= is an empty list; give at least one number each")
     if not 0 < tolerance < 1:
         raise InputError(f"tolerance={tolerance!r} must lie between 0 and 1")
     _temperatures(temperature)
@@ -400,10 +424,18 @@ def _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance):
 
 
 def _temperatures(temperature) -> tuple[float, float]:
-    pair = (temperature, temperature) if np.isscalar(temperature) else tuple(temperature)
-    if len(pair) != 2 or not all(np.isfinite(T) and T >= 0 for T in pair):
+    pair = (temperature, temperature) if np.ndim(temperature) == 0 else tuple(temperature)
+    values = tuple(finite_number("temperature", T, "K, or two for (left, right)") for T in pair)
+    if len(values) != 2 or min(values) < 0:
         raise InputError(f"temperature={temperature!r} must be one number in K, not negative, or (left, right)")
-    return float(pair[0]), float(pair[1])
+    return values[0], values[1]
+
+
+def _others_collinear(stack: LayeredSystem) -> bool:
+    """Whether every magnet besides the free one lies along the fixed one."""
+    onsite = stack.chain(0.0, 0.0).onsite
+    axes = [onsite[magnet.start].spin_part.axis for magnet in stack.magnets if magnet is not stack.free]
+    return all(common_axis(axes[0], axis) is not None for axis in axes)
 
 
 def _directions(stack: LayeredSystem, angle: float) -> tuple[np.ndarray, np.ndarray]:
@@ -422,10 +454,3 @@ def _directions(stack: LayeredSystem, angle: float) -> tuple[np.ndarray, np.ndar
             "degrees from the fixed one; let it point along (sin, 0, cos) in the frame of the fixed one"
         )
     return found[0], found[1]
-
-
-def _require_open_leads(stack: LayeredSystem, kset: KSet) -> None:
-    """Refuse a lead without channels at the Fermi energy, looked at on a sample of the mesh, before any solve."""
-    sample = np.unique(np.linspace(0, kset.size - 1, min(kset.size, CHANNEL_SAMPLE)).astype(int))
-    s = solve_points(stack.chain(), KPoints(*kset.take(sample)), 0.0, stack.area)
-    require_open_channels(np.any(s.open_channels, axis=(0, 2)), s.leads, s.energy)

@@ -95,6 +95,9 @@ class LayeredSystem:
     terms: tuple[_Term, ...]
     probe: Mapping
 
+    def __repr__(self) -> str:
+        return f"LayeredSystem({self.layers} layers, {len(self.terms)} matrix elements)"
+
     @property
     def layers(self) -> int:
         """Number of layers of the region."""
@@ -182,7 +185,7 @@ class LayeredSystem:
     def _place(self, element: int) -> str:
         if element == 0:
             return "the left lead"
-        return "the right lead" if element > self.layers else f"layer {self.layer_names[element - 1]}"
+        return "the right lead" if element > self.layers else f"the layer '{self.layer_names[element - 1]}'"
 
 
 def layered(
@@ -224,7 +227,7 @@ def layered(
     area = float(np.linalg.norm(normal))
     up = normal / area * (1 if normal[2] >= 0 else -1)
     monolayers = _monolayers(region, up)
-    names = layer_names or tuple(f"layer {i + 1}" for i in range(len(monolayers)))
+    names = layer_names or tuple(str(i + 1) for i in range(len(monolayers)))
     if len(names) != len(monolayers):
         raise InputError(f"layer_names has {len(names)} names for the {len(monolayers)} monolayers of the region")
     below = _lead_cells(left, plane, -up, monolayers[0], "left")

@@ -4,7 +4,7 @@ A momentum is given by its two phases k.a1 and k.a2, in radians. A mesh is lazy:
 so a mesh of any size costs nothing until its points are used.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -55,7 +55,10 @@ class KPoints:
     """Points of the user's own choice, in place of a mesh: phases (nk, 2) in radians and weights (nk,)."""
 
     points: np.ndarray
-    weights: np.ndarray = field(repr=False)
+    weights: np.ndarray
+
+    def __repr__(self) -> str:
+        return f"kpoints({self.size})"
 
     @property
     def size(self) -> int:

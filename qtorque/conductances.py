@@ -9,10 +9,10 @@ import xarray as xr
 from qtorque._linalg import adjoint
 from qtorque.bloch import as_layered
 from qtorque.brillouin import KPoints, as_kset, interleaved_chunks
-from qtorque.errors import InputError
+from qtorque.errors import InputError, finite_number
 from qtorque.green import common_axis
-from qtorque.parallel import map_chunks
-from qtorque.scattering import CHUNK, Scattering, require_energy, require_open_channels, solve_points
+from qtorque.parallel import map_chunks, sum_in_order
+from qtorque.scattering import CHUNK, Scattering, require_open_leads, solve_points
 from qtorque.spin import su2
 from qtorque.units import conductance_per_area, energy_per_area, torkance_per_area
 
@@ -41,7 +41,7 @@ def k_average(x: xr.DataArray) -> xr.DataArray:
     """The sum over k with the weights the array carries: a quantity per in-plane cell."""
     if "weight" not in x.coords:
         raise InputError(f"{getattr(x, 'name', x)!r} carries no k weights; give a k-resolved result of qtorque")
-    averaged = (x * x["weight"]).sum("k")
+    averaged = (x * x["weight"]).sum("k", skipna=False)
     averaged.attrs.update(x.attrs)
     return averaged
 
@@ -129,8 +129,8 @@ def mixing_conductance(
 ) -> xr.DataArray:
     """Reflection spin-mixing conductance g_up,dn = Tr[1 - r_up r_dn^dagger] of a normal lead (complex).
 
-    Up and down are along the magnetization, wherever it points. Streamed (a sum over k) from a stack with `energy=` and
-    `kmesh=`; per k from a `Scattering`.
+    Up is the majority of the magnet nearest to the lead, wherever it points. Streamed (a sum over k) from a stack with
+    `energy=` and `kmesh=`; per k from a `Scattering`.
 
     Returns
     -------
@@ -163,6 +163,8 @@ def transmitted_mixing_conductance(
     s: Scattering, source: str | int = "left", target: str | int = "right"
 ) -> xr.DataArray:
     """Transmission spin-mixing conductance Tr[t_up t_dn^dagger] between two normal leads (complex): dims (k,).
+
+    Up is the majority of the magnet nearest to the source.
 
     Raises
     ------
@@ -224,13 +226,13 @@ def per_area(x: xr.DataArray, system) -> xr.DataArray:
 def _require_normal(s: Scattering, p: int) -> None:
     if s.lead_magnetic[p]:
         raise InputError(f"the {s.leads[p]} lead is magnetic; a mixing conductance needs equal channels for both spins")
-    if s.spin_axis is None:
+    if s.magnet_axes[p] is None:
         raise InputError("the magnets are not collinear; a mixing conductance needs one spin axis, set the angle to 0")
 
 
 def _along_magnets(s: Scattering, block: np.ndarray, p: int, q: int) -> np.ndarray:
-    """Amplitudes with the spins of both leads turned from the leads' axes to the axis of the magnets."""
-    axis = s.spin_axis
+    """Amplitudes with the spins of both leads along the magnet nearest to the source q, not along the leads' axes."""
+    axis = s.magnet_axes[q]
     assert axis is not None, "_require_normal has refused magnets that are not collinear"
     if all(common_axis(axis, tuple(s.lead_axes[n])) and np.dot(axis, s.lead_axes[n]) > 0 for n in (p, q)):
         return block
@@ -242,28 +244,25 @@ def _streamed(system, reduce, energy, kmesh, angle, voltage, comm, progress):
     """sum over chunks of k of reduce(Scattering), in the order of the chunks."""
     if energy is None or kmesh is None:
         raise InputError("energy= and kmesh= are needed to stream from a stack (or give a Scattering)")
-    require_energy(energy)
+    energy = finite_number("energy", energy, "eV")
+    voltage = finite_number("voltage", voltage, "V")
     stack, kset = as_layered(system), as_kset(kmesh)
-    chain = stack.chain(angle, voltage)
+    chain = stack.chain(None if angle is None else finite_number("angle", angle, "rad"), voltage)
+    require_open_leads(chain, kset, energy)
 
     def one(index: np.ndarray):
-        s = solve_points(chain, KPoints(*kset.take(index)), energy, stack.area)
-        return reduce(s), s.open_channels.any(axis=(0, 2))
+        return reduce(solve_points(chain, KPoints(*kset.take(index)), energy, stack.area))
 
-    results = map_chunks(one, interleaved_chunks(kset.size, CHUNK), comm, progress=progress)
-    opened = np.any([o for _, o in results], axis=0)
-    require_open_channels(opened, ("left", "right"), energy)
-    total = results[0][0]
-    for value, _ in results[1:]:
-        total = total + value
-    return total
+    return sum_in_order(map_chunks(one, interleaved_chunks(kset.size, CHUNK), comm, progress=progress))
 
 
 def _over_k(s: Scattering, values: np.ndarray, dims: tuple[str, ...], name: str, long_name: str) -> xr.DataArray:
     """A k-resolved array with its momenta, weights and spin labels."""
     k, weights = s.kset.take(np.arange(s.kset.size))
     coords: dict = {d: SPINS for d in dims if d.startswith("spin")}
-    coords |= {"k1": ("k", k[:, 0]), "k2": ("k", k[:, 1]), "weight": ("k", weights)}
+    for i in range(2):
+        coords[f"k{i + 1}"] = ("k", k[:, i], {"units": "rad", "long_name": f"k.a{i + 1}"})
+    coords["weight"] = ("k", weights, {"units": "1", "long_name": "weight in a sum over k"})
     attrs = {"units": CONDUCTANCE_UNIT, "long_name": long_name, "energy": s.energy}
     return xr.DataArray(values, dims=dims, coords=coords, name=name, attrs=attrs)
 

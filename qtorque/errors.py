@@ -6,3 +6,14 @@ class InputError(ValueError):
 
     Raised before any solve. The drivers print the line and end with exit code 2.
     """
+
+
+def finite_number(name: str, value, unit: str) -> float:
+    """The value as a float; InputError unless it is one finite real number."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if isinstance(value, (str, bool, complex)) or not -float("inf") < number < float("inf"):
+        raise InputError(f"{name}={value!r} is not a finite number; give one number in {unit}")
+    return number

@@ -100,6 +100,7 @@ def map_chunks(
         The same on every rank; chunk i is worked on by rank i % size. There may be fewer chunks than ranks.
     comm
         Collective on it; None is serial.
+        An exception on one rank ends all of them (see `abort_on_error`), whatever the script was started with.
     checkpoint
         Chunks it can load are not computed; every computed one is saved at once, by the rank that computed it.
     progress
@@ -113,7 +114,9 @@ def map_chunks(
     if checkpoint is not None:
         finished = {i: result for i in mine if (result := checkpoint.load(i)) is not None}
     missing = [i for i in mine if i not in finished]
-    with _Progress(progress if rank == 0 else None, len(missing)) as meter:
+    # Ranks without the error would wait for the others for ever, in a user's own script too.
+    guard = abort_on_error(comm) if size > 1 else contextlib.nullcontext()
+    with guard, _Progress(progress if rank == 0 else None, len(missing)) as meter:
         for i in missing:
             finished[i] = function(chunks[i])
             if checkpoint is not None:

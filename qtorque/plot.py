@@ -10,7 +10,8 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import numpy as np
 import xarray as xr
@@ -196,6 +197,34 @@ def switching_probability(r: xr.Dataset, critical_voltage: float | None = None) 
     panel.set_title(f"from {initial}, {temperature:g} K, {1e9 * float(r['time'][-1]):g} ns")
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
+
+
+def lattice(system: Any, **options: Any) -> Figure:
+    """Sites and hoppings of a Kwant builder or finalised system, leads included: `kwant.plot` as a Figure.
+
+    Kwant 1.5 hands matplotlib an empty collection of hoppings for a stack whose layers hold one site each, which
+    matplotlib 3.9 and later refuse to scale the axes to; here they need not.
+
+    Parameters
+    ----------
+    system
+        A `kwant.Builder` such as those of `Stack.builders()`, or what `Stack.wrapped(k)` returns.
+    options
+        Of `kwant.plot`.
+    """
+    import kwant
+    from mpl_toolkits.mplot3d import Axes3D
+
+    draw = Axes3D.add_collection3d
+
+    def draw_unscaled_if_empty(axes, collection, *arguments, **named):
+        segments = getattr(collection, "_segments3d", None)
+        if segments is not None and len(segments) == 0:
+            named["autolim"] = False
+        return draw(axes, collection, *arguments, **named)
+
+    with mock.patch.object(Axes3D, "add_collection3d", draw_unscaled_if_empty):
+        return kwant.plot(system, show=False, **options)
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str], force: bool = False) -> None:

@@ -20,12 +20,16 @@ from qtorque._linalg import adjoint
 from qtorque.bloch import LayeredSystem, as_layered
 from qtorque.brillouin import KMesh, KPoints, KSet, as_kset, kpoints
 from qtorque.chain import Axis, Chain, Fourier, SpinPart
-from qtorque.errors import InputError
-from qtorque.green import Phases, SpinMatrix, Sweeps, common_axis
+from qtorque.errors import InputError, finite_number
+from qtorque.green import Phases, Sweeps, common_axis
 from qtorque.spin import su2
 
 OPEN_CHANNEL = 1e-9
 """A channel is open if its eigenvalue of Gamma exceeds this share of |Sigma|; rounding leaves closed ones at 1e-15."""
+BAND_EDGE_SHIFT = 1e-9
+"""eV; far below any energy of interest, and enough for the square root of it to be no rounding error."""
+CHANNEL_SAMPLE = 4096
+"""Momenta at which the leads are looked at for open channels before any solve."""
 CHUNK = 4096
 """Momenta solved at once: bounds the memory; the speed is flat from a few hundred on."""
 Z_AXIS = (0.0, 0.0, 1.0)
@@ -52,8 +56,11 @@ class Scattering:
         Spin axis of every lead: its own majority direction, z if it is not magnetic. shape (lead, 3)
     lead_magnetic
         Whether the two spins of a lead differ.
-    spin_axis
-        The one axis of all magnets; None if they are not collinear.
+    magnet_axes
+        For every lead the majority direction of the magnet nearest to it, z where nothing is magnetic; None if the
+        magnets are not collinear.
+    shifted
+        Which momenta sit on a band edge, where nothing is defined, and were solved 1e-9 eV above it. shape (nk,)
     unitarity_error
         max |S^dagger S - 1| over the open channels, shape (nk,)
     area
@@ -67,9 +74,15 @@ class Scattering:
     open_channels: np.ndarray
     lead_axes: np.ndarray
     lead_magnetic: tuple[bool, ...]
-    spin_axis: Axis
+    magnet_axes: tuple[Axis, ...]
+    shifted: np.ndarray
     unitarity_error: np.ndarray
     area: float | None
+
+    def __repr__(self) -> str:
+        most = self.open_channels.max(axis=(0, 2))
+        channels = ", ".join(f"{name} {n}" for name, n in zip(self.leads, most, strict=True))
+        return f"Scattering(energy={self.energy:g} eV, {self.kset!r}, most open channels a spin: {channels})"
 
     def lead(self, name: str | int) -> int:
         """The number of a lead given by name or number."""
@@ -124,7 +137,7 @@ def solve(
     InputError
         For bad arguments, leads that conserve no spin, or a lead without an open channel on the whole mesh.
     """
-    require_energy(energy)
+    energy = finite_number("energy", energy, "eV")
     if hasattr(system, "lead_interfaces"):
         if engine != "kwant":
             raise InputError(f"engine={engine!r} cannot take a finalised Kwant system; use engine='kwant'")
@@ -136,37 +149,21 @@ def solve(
     if kmesh is None:
         raise InputError("kmesh= is missing; give qt.kmesh(n)")
     kset, stack = as_kset(kmesh), as_layered(system)
+    if angle is not None:
+        angle = finite_number("angle", angle, "rad")
+    voltage = finite_number("voltage", voltage, "V")
+    chain = stack.chain(angle, voltage)
+    require_open_leads(chain, kset, energy)
     if engine == "layered":
         pieces = []
-        chain = stack.chain(angle, voltage)
         for start in range(0, kset.size, CHUNK):
             k, _ = kset.take(np.arange(start, min(start + CHUNK, kset.size)))
             pieces.append(_solve_chain(chain, k, energy))
     elif engine == "kwant":
-        chain = stack.chain(angle, voltage)
         pieces = list(_solve_wrapped(stack, chain, kset, energy, stack.params(angle, voltage)))
     else:
         raise InputError(f"engine={engine!r} is unknown; use 'layered' or 'kwant'")
-    result = _gather(pieces, energy, kset, ("left", "right"), stack.area)
-    if isinstance(kset, KMesh):
-        require_open_channels(np.any(result.open_channels, axis=(0, 2)), result.leads, result.energy)
-    return result
-
-
-def require_energy(energy) -> None:
-    """Refuse anything but one finite real number."""
-    if not isinstance(energy, (int, float, np.integer, np.floating)) or not np.isfinite(energy):
-        raise InputError(f"energy={energy!r} is not a finite number; give it in eV")
-
-
-def require_open_channels(is_open: np.ndarray, leads: tuple[str, ...], energy: float) -> None:
-    """Refuse an energy outside the band of a lead; `is_open` says for each lead whether any channel is."""
-    for name, found in zip(leads, is_open, strict=True):
-        if not found:
-            raise InputError(
-                f"the {name} lead has no open channel at energy={energy:g} eV on this mesh; "
-                "choose an energy inside its band or a finer kmesh"
-            )
+    return _gather(pieces, energy, kset, ("left", "right"), stack.area)
 
 
 def solve_points(chain: Chain, kset: KPoints, energy: float, area: float | None) -> Scattering:
@@ -182,19 +179,65 @@ class _Piece:
     open_channels: np.ndarray
     unitarity_error: np.ndarray
     lead_parts: tuple[SpinPart, ...]
-    spin_axis: Axis
+    magnet_axes: tuple[Axis, ...]
+    shifted: np.ndarray
 
 
 def _solve_chain(chain: Chain, k: np.ndarray, energy: float) -> _Piece:
+    """Amplitudes at momenta k; on a band edge, where a Green function diverges, slightly above it."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        piece = _solve_chain_at(chain, k, energy)
+        failed = ~np.isfinite(piece.unitarity_error)
+        if not failed.any():
+            return piece
+        again = _solve_chain_at(chain, k[failed], energy + BAND_EDGE_SHIFT)
+    if not np.all(np.isfinite(again.unitarity_error)):
+        phases = k[failed][np.argmin(np.isfinite(again.unitarity_error))].tolist()
+        raise InputError(f"energy={energy:g} eV: no solution at k={phases}; move the energy off the flat band there")
+    for whole, part in (
+        *((piece.amplitudes[pair], again.amplitudes[pair]) for pair in piece.amplitudes),
+        (piece.open_channels, again.open_channels),
+        (piece.unitarity_error, again.unitarity_error),
+        (piece.shifted, np.True_),
+    ):
+        whole[failed] = part
+    return piece
+
+
+def _solve_chain_at(chain: Chain, k: np.ndarray, energy: float) -> _Piece:
     sweeps = Sweeps(chain, Phases(k), np.array([[float(energy)]]))
     parts = _lead_parts(chain)
     corners = {pair: matrix.full[0][:, 0] for pair, matrix in sweeps.corners().items()}
+    # A chain without in-plane hopping is the same at all k.
+    corners = {pair: np.broadcast_to(matrix, (len(k), *matrix.shape[1:])) for pair, matrix in corners.items()}
+    return _amplitudes(corners, _lead_self_energies(sweeps, parts), parts, _chain_axes(chain))
+
+
+def _lead_self_energies(sweeps: Sweeps, parts: tuple[SpinPart, ...]) -> list[np.ndarray]:
+    """Self-energies at one energy in the frames of the leads: (2, 2, nk, n, n) each."""
     sigma = []
     for p, part in enumerate(parts):
-        matrix = SpinMatrix(sweeps.self_energy(p).full, None).data[0][:, 0]
+        matrix = sweeps.self_energy(p).full[0][:, 0]
         axis = part.axis or Z_AXIS
-        sigma.append(_in_frame(np.broadcast_to(matrix, (len(k), *matrix.shape[1:])), axis, axis))
-    return _amplitudes(corners, sigma, parts, _chain_axis(chain))
+        sigma.append(_in_frame(np.broadcast_to(matrix, (len(sweeps.k.k), *matrix.shape[1:])), axis, axis))
+    return sigma
+
+
+def require_open_leads(chain: Chain, kset: KSet, energy: float) -> None:
+    """Refuse an energy outside the band of a lead, looked at on a sample of the mesh, before any solve.
+
+    Points chosen by hand may lie outside the Fermi surface; they are taken as they are.
+    """
+    if not isinstance(kset, KMesh):
+        return
+    index = np.unique(np.linspace(0, kset.size - 1, min(kset.size, CHANNEL_SAMPLE)).astype(int))
+    sweeps, parts = Sweeps(chain, Phases(kset.take(index)[0]), np.array([[float(energy)]])), _lead_parts(chain)
+    for name, part, sigma in zip(("left", "right"), parts, _lead_self_energies(sweeps, parts), strict=True):
+        if not _open_channels(part, sigma)[1].any():
+            raise InputError(
+                f"the {name} lead has no open channel at energy={energy:g} eV on this mesh; "
+                "choose an energy inside its band or a finer kmesh"
+            )
 
 
 def _lead_parts(chain: Chain) -> tuple[SpinPart, ...]:
@@ -214,35 +257,43 @@ def _lead_parts(chain: Chain) -> tuple[SpinPart, ...]:
     return tuple(parts)
 
 
-def _chain_axis(chain: Chain) -> Axis:
-    """The one spin axis of a chain, z if nothing depends on spin, None if there is more than one."""
-    everything = [*chain.onsite, *chain.bond, chain.left_outward, chain.right_outward]
-    axis = next((f.spin_part.axis for f in everything if f.spin_part.axis is not None), Z_AXIS)
-    return axis if all(f.spin_part.diagonal_along(axis) for f in everything) else None
+def _chain_axes(chain: Chain) -> tuple[Axis, ...]:
+    """The majority direction nearest to either lead, z if nothing depends on spin; None if there are several axes."""
+    hoppings = [*chain.bond, chain.left_outward, chain.right_outward]
+    axes = []
+    for onsite in (chain.onsite, chain.onsite[::-1]):
+        found = (f.spin_part.axis for f in (*onsite, *hoppings) if f.spin_part.axis is not None)
+        axes.append(next(found, Z_AXIS))
+    collinear = all(f.spin_part.diagonal_along(axes[0]) for f in (*chain.onsite, *hoppings))
+    return tuple(axes) if collinear else (None, None)
 
 
 def _solve_wrapped(stack: LayeredSystem, chain: Chain, kset: KSet, energy: float, params: Mapping):
     """Kwant's Green functions, momentum by momentum; axes and majorities are those of the whole chain, not of one k."""
-    system, known = stack.wrapped(), (_lead_parts(chain), _chain_axis(chain))
+    system, known = stack.wrapped(), (_lead_parts(chain), _chain_axes(chain))
     for index in range(kset.size):
         (k,), _ = kset.take(np.array([index]))
         yield _solve_kwant(system, energy, {**params, "k_x": float(k[0]), "k_y": float(k[1])}, known)
 
 
 def _solve_finalised(system, energy: float, params: Mapping) -> Scattering:
-    piece = _solve_kwant(system, energy, params)
     count = len(system.leads)
+    if count == 0:
+        raise InputError("the Kwant system has no leads; attach some before it is finalised")
+    piece = _solve_kwant(system, energy, params)
+    for p, channels in enumerate(piece.open_channels[0]):
+        if not channels.any():
+            raise InputError(f"lead {p} has no open channel at energy={energy:g} eV; choose an energy inside its band")
     names = tuple(["left", "right"][:count]) + tuple(f"lead {p}" for p in range(2, count))
     return _gather([piece], energy, kpoints([[0.0, 0.0]]), names, None)
 
 
 def _solve_kwant(
-    system, energy: float, params: Mapping, known: tuple[tuple[SpinPart, ...], Axis] | None = None
+    system, energy: float, params: Mapping, known: tuple[tuple[SpinPart, ...], tuple[Axis, ...]] | None = None
 ) -> _Piece:
     """Green function and self-energies from Kwant's sparse solver and its own lead modes.
 
-    `known`: spin dependence of the leads and the spin axis where the caller has them; else they are read from the
-    system.
+    `known`: spin dependence of the leads and axes of the magnets where the caller has them; else they are read here.
     """
     import kwant
 
@@ -264,19 +315,39 @@ def _solve_kwant(
         part = Fourier(np.array([[0, 0], [1, 0]]), np.array([cell, padded])).spin_part
         _require_spin(part, f"lead {p}")
         parts.append(part)
-    green = kwant.greens_function(system, energy, params=used)
+    try:
+        green = kwant.greens_function(system, energy, params=used)
+    except (ValueError, np.linalg.LinAlgError) as error:
+        raise InputError(
+            f"energy={energy:g} eV: Kwant finds no modes of a lead ({error}); move the energy off the band edge"
+        ) from None
     count = len(system.leads)
     corners = {(p, q): green.submatrix(p, q)[None] for p in range(count) for q in range(count)}
     if known is None:
-        region = Fourier(np.array([[0, 0]]), H[None]).spin_part
-        axes = [part.axis for part in (region, *parts) if part.axis is not None]
-        collinear = region.collinear and all(common_axis(axes[0], other) for other in axes)
-        known = tuple(parts), (axes[0] if axes else Z_AXIS) if collinear else None
+        known = tuple(parts), _nearest_axes(system, H, parts, used)
     sigma = []
     for part, matrix in zip(known[0], green.lead_info, strict=True):
         axis = part.axis or Z_AXIS
         sigma.append(_in_frame(matrix[None], axis, axis))
     return _amplitudes(corners, sigma, *known)
+
+
+def _nearest_axes(system, H: np.ndarray, parts: list[SpinPart], params: Mapping) -> tuple[Axis, ...]:
+    """For every lead the majority direction of the nearest magnetic site, counted in hoppings; its own if magnetic."""
+    region = Fourier(np.array([[0, 0]]), H[None]).spin_part
+    axes: list[Axis] = []
+    for part, interface in zip(parts, system.lead_interfaces, strict=True):
+        found, reached, shell = part.axis, set(interface), list(interface)
+        while found is None and shell:
+            onsite = (system.hamiltonian(i, i, params=params) for i in shell)
+            axes_here = (Fourier(np.array([[0, 0]]), np.atleast_2d(h)[None]).spin_part.axis for h in onsite)
+            found = next((axis for axis in axes_here if axis is not None), None)
+            shell = sorted({j for i in shell for j in system.graph.out_neighbors(i)} - reached)
+            reached.update(shell)
+        axes.append(found or Z_AXIS)
+    known = [axis for axis in (region.axis, *axes) if axis is not Z_AXIS and axis is not None]
+    collinear = region.collinear and all(common_axis(known[0], other) for other in known)
+    return tuple(axes) if collinear else (None,) * len(axes)
 
 
 def _require_spin(part: SpinPart, name: str) -> None:
@@ -305,17 +376,11 @@ def _in_frame(matrix: np.ndarray, row_axis, column_axis) -> np.ndarray:
     return np.einsum("as,kiajb,bt->stkij", su2(row_axis).conj(), split, su2(column_axis), optimize=True)
 
 
-def _amplitudes(corners, sigma, parts: tuple[SpinPart, ...], spin_axis: Axis) -> _Piece:
+def _amplitudes(corners, sigma, parts: tuple[SpinPart, ...], magnet_axes: tuple[Axis, ...]) -> _Piece:
     """Amplitudes from Green functions (nk, 2n_p, 2n_q) and self-energies in the leads' frames (2, 2, nk, n_p, n_p)."""
     channels, opened = [], []
     for part, matrix in zip(parts, sigma, strict=True):
-        gamma = np.stack([1j * (matrix[s, s] - adjoint(matrix[s, s])) for s in range(2)])
-        if part.independent:
-            gamma[:] = gamma.mean(axis=0)
-        scale = np.abs(matrix).max(axis=(0, 1, 3, 4))
-        factor, is_open = _channels(gamma, scale)
-        if part.independent:
-            factor[1] = factor[0]
+        factor, is_open = _open_channels(part, matrix)
         channels.append(factor)
         opened.append(is_open)
     axes = [part.axis or Z_AXIS for part in parts]
@@ -328,7 +393,19 @@ def _amplitudes(corners, sigma, parts: tuple[SpinPart, ...], spin_axis: Axis) ->
                 S[s, s] -= opened[p][s][:, :, None] * np.eye(S.shape[-1])
         result[p, q] = S.transpose(2, 0, 1, 3, 4)
     count = np.stack([is_open.sum(axis=2).T for is_open in opened], axis=1)
-    return _Piece(result, count, _unitarity_error(result, opened), parts, spin_axis)
+    error = _unitarity_error(result, opened)
+    return _Piece(result, count, error, parts, magnet_axes, np.zeros(len(error), dtype=bool))
+
+
+def _open_channels(part: SpinPart, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """W (2, nk, n, n) with Gamma = W W^dagger, and which columns are open (2, nk, n); one W if the lead is normal."""
+    gamma = np.stack([1j * (sigma[s, s] - adjoint(sigma[s, s])) for s in range(2)])
+    if part.independent:
+        gamma[:] = gamma.mean(axis=0)
+    factor, is_open = _channels(gamma, np.abs(sigma).max(axis=(0, 1, 3, 4)))
+    if part.independent:
+        factor[1] = factor[0]
+    return factor, is_open
 
 
 def _channels(gamma: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -377,7 +454,8 @@ def _gather(pieces: list[_Piece], energy: float, kset: KSet, names: tuple[str, .
         open_channels=opened,
         lead_axes=np.array([part.axis or Z_AXIS for part in parts]),
         lead_magnetic=tuple(not part.independent for part in parts),
-        spin_axis=pieces[0].spin_axis,
+        magnet_axes=pieces[0].magnet_axes,
+        shifted=np.concatenate([piece.shifted for piece in pieces]),
         unitarity_error=np.concatenate([piece.unitarity_error for piece in pieces]),
         area=area,
     )

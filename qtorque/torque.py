@@ -19,7 +19,7 @@ LIMIT_STEP = 0.01
 """rad; the coefficients are even about 0 and pi, so (4 c(step) - c(2 step))/3 leaves an error of 4 step^4 = 4e-8
 c''''/24."""
 NARROW = 0.05
-"""A resonance narrower than this share of the window gets panels of its own; wider ones the 15 nodes of a panel meet."""
+"""A resonance narrower than this share of the window gets panels of its own; 15 nodes meet a wider one anyway."""
 NO_WIDTH = 1e-15
 """eV; a state narrower than that is bound to rounding and carries no current."""
 PANEL_WIDTHS = 10.0

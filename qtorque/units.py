@@ -13,8 +13,6 @@ BOLTZMANN = _codata.k
 """J/K."""
 BOLTZMANN_EV = _codata.k / _codata.e
 """eV/K."""
-BOHR_MAGNETON = _codata.physical_constants["Bohr magneton"][0]
-"""J/T."""
 VACUUM_PERMEABILITY = _codata.mu_0
 """T m/A."""
 GYROMAGNETIC_RATIO = _codata.physical_constants["electron gyromag. ratio"][0]

@@ -331,7 +331,7 @@ def refusal(builders, params=None):
 
 def test_non_hermitian_region_is_refused_by_layer():
     message = refusal(simple(onsite=UNIT2 + np.array([[0, 0.1], [0, 0]])))
-    assert "layer 1" in message
+    assert "layer '1'" in message
     assert "not Hermitian" in message
     assert "mend" in message
 
@@ -356,7 +356,7 @@ def test_non_hermitian_lead_is_refused_when_a_parameter_spoils_it_later():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize(("spoiled", "place"), [("onsite", "layer 1"), ("lead_onsite", "left lead")])
+@pytest.mark.parametrize(("spoiled", "place"), [("onsite", "layer '1'"), ("lead_onsite", "left lead")])
 def test_value_that_is_not_finite_is_refused_by_place(value, spoiled, place):
     message = refusal(simple(**{spoiled: np.diag([value, 1.0])}))
     assert place in message

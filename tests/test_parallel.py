@@ -233,3 +233,21 @@ def test_ranks_have_one_thread_each_unless_the_user_says_otherwise(mpirun, monke
     assert mpirun(2, script).stdout == "[1, 1]\n"
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     assert mpirun(2, script).stdout == "[2, 2]\n"
+
+
+@pytest.mark.mpi
+def test_an_exception_on_one_rank_ends_a_plain_script_without_the_mpi4py_launcher(mpirun):
+    script = """
+from mpi4py import MPI
+from qtorque import parallel
+
+def work(chunk):
+    if chunk == 1:
+        raise RuntimeError("chunk 1 fails")
+    return chunk
+
+parallel.map_chunks(work, range(6), MPI.COMM_WORLD)
+"""
+    run = mpirun(2, script, timeout=30)
+    assert run.returncode != 0
+    assert "chunk 1 fails" in run.stderr

@@ -181,10 +181,10 @@ def assert_same_physics(a, b, tolerance=ENGINES):
         for q in a.leads:
             np.testing.assert_allclose(transmission(a, p, q), transmission(b, p, q), atol=tolerance)
     for lead, magnetic in zip(a.leads, a.lead_magnetic, strict=True):
-        if a.spin_axis is not None and not magnetic:
+        if a.magnet_axes[0] is not None and not magnetic:
             mine, other = (mixing_conductance(s, lead=lead) for s in (a, b))
             np.testing.assert_allclose(mine, other, atol=tolerance)
-    if a.spin_axis is not None and not any(a.lead_magnetic):
+    if a.magnet_axes[0] is not None and not any(a.lead_magnetic):
         mine, other = (transmitted_mixing_conductance(s) for s in (a, b))
         np.testing.assert_allclose(mine, other, atol=tolerance)
     for s in (a, b):
@@ -323,7 +323,7 @@ def test_engines_agree_for_a_spin_valve_of_thin_magnets_between_normal_leads():
     k = momenta(2, 6)
     both_engines(stack, [0.0], k)
     s = solve(stack, energy=0.0, kmesh=qt.kpoints(k))
-    np.testing.assert_allclose(s.spin_axis, (0, 0, 1), atol=SAME)
+    np.testing.assert_allclose(np.abs(s.magnet_axes), [(0, 0, 1)] * 2, atol=SAME)
     assert np.abs(mixing_conductance(s).imag).max() > 0.1
 
 
@@ -458,12 +458,12 @@ def test_mixing_conductance_equals_that_of_kwants_modes_once_these_are_aligned(d
         for lead, name in ((0, "left"), (1, "right")):
             up, down = aligned(S, lead, lead)
             expected = len(up) - np.trace(up @ down.conj().T)
-            sign = s.spin_axis[2]  # the axis of the package may be -z: its majority
+            sign = s.magnet_axes[lead][2]  # the axis of the package may be -z: its majority
             expected = expected if sign > 0 else expected.conj()
             assert mixing_conductance(s, lead=name).item() == pytest.approx(expected, abs=1e-8)
         up, down = aligned(S, 1, 0)
         expected = np.trace(up @ down.conj().T)
-        expected = expected if s.spin_axis[2] > 0 else expected.conj()
+        expected = expected if s.magnet_axes[0][2] > 0 else expected.conj()
         assert transmitted_mixing_conductance(s).item() == pytest.approx(expected, abs=1e-8)
 
 
@@ -476,14 +476,15 @@ def test_mixing_conductance_equals_the_formula_without_any_modes(degenerate):
         k = momenta(seed, 1)
         s = solve(system, energy=0.2, kmesh=qt.kpoints(k))
         G = kwant.greens_function(system.wrapped(), 0.2, params={"k_x": k[0, 0], "k_y": k[0, 1]})
-        up, down = (0, 1) if s.spin_axis[2] > 0 else (1, 0)
         gammas = [1j * (sigma - sigma.conj().T)[0::2, 0::2] for sigma in G.lead_info]
         for lead, name in ((0, "left"), (1, "right")):
+            up, down = (0, 1) if s.magnet_axes[lead][2] > 0 else (1, 0)
             block, gamma = G.submatrix(lead, lead), gammas[lead]
             g_up, g_down = block[up::2, up::2], block[down::2, down::2].conj().T
             expected = 1j * np.trace(gamma @ (g_up - g_down)) - np.trace(gamma @ g_up @ gamma @ g_down)
             assert mixing_conductance(s, lead=name).item() == pytest.approx(expected, abs=ENGINES * 10)
         block = G.submatrix(1, 0)
+        up, down = (0, 1) if s.magnet_axes[0][2] > 0 else (1, 0)
         g_up, g_down = block[up::2, up::2], block[down::2, down::2].conj().T
         expected = np.trace(gammas[1] @ g_up @ gammas[0] @ g_down)
         assert transmitted_mixing_conductance(s).item() == pytest.approx(expected, abs=ENGINES * 10)
@@ -956,3 +957,70 @@ def test_units_without_an_area_are_refused():
     refused(lambda: per_area(G, 0.0), "area=")
     refused(lambda: per_area(G.assign_attrs(units="m"), STEP), "'m'")
     refused(lambda: k_average(G), "weights")
+
+
+def test_mixing_conductances_of_a_mirror_symmetric_valve_are_equal_on_both_sides():
+    """Up is the majority of the magnet that faces the lead, so that antiparallel magnets are no different."""
+    normal, magnet = qt.single_band(onsite=2.5), qt.single_band(onsite=2.8, exchange=2.0)
+    layers = [qt.Layer(magnet, 2), qt.Layer(normal, 3), qt.Layer(magnet, 2)]
+    valve = qt.Stack(left=qt.Lead(normal), layers=layers, right=qt.Lead(normal))
+    for angle in (0.0, np.pi):
+        s = solve(valve, energy=0.0, kmesh=qt.kmesh(6), angle=angle)
+        left, right = (complex(k_average(mixing_conductance(s, lead=side))) for side in ("left", "right"))
+        assert abs(left.imag) > 1e-3
+        assert right == pytest.approx(left, abs=ENGINES)
+
+
+@pytest.mark.kwant
+def test_a_finalised_system_takes_its_majority_from_the_magnet_nearest_to_each_lead():
+    """A weak and a strong magnet, antiparallel: the trace over the region would give one sign for both leads."""
+    normal = qt.single_band(onsite=2.5)
+    layers = [
+        qt.Layer(qt.single_band(onsite=2.8, exchange=1.0), 1),
+        qt.Layer(normal, 2),
+        qt.Layer(qt.single_band(onsite=2.8, exchange=2.0), 2, magnetization=(0, 0, -1)),
+    ]
+    stack = qt.Stack(left=qt.Lead(normal), layers=layers, right=qt.Lead(normal))
+    k = (0.4, 0.9)
+    a = solve(stack, energy=0.0, kmesh=qt.kpoints([k]))
+    b = solve(stack.wrapped(k), energy=0.0, engine="kwant", params=stack.params())
+    for lead in ("left", "right"):
+        assert mixing_conductance(b, lead=lead).item() == pytest.approx(
+            mixing_conductance(a, lead=lead).item(), abs=ENGINES
+        )
+
+
+def test_momenta_on_a_band_edge_are_solved_above_it_and_marked():
+    """A layer that equals its lead has a diverging Green function at the band edge; nothing may be dropped for it."""
+    normal = qt.single_band(onsite=2.0)
+    stack = qt.Stack(left=qt.Lead(normal), layers=[qt.Layer(normal, 3)], right=qt.Lead(normal))
+    s = solve(stack, energy=0.0, kmesh=qt.kmesh(16))
+    assert 0 < s.shifted.sum() < 0.2 * s.kset.size
+    assert np.all(np.isfinite(s.unitarity_error))
+    assert np.all(np.isfinite(transmission(s)))
+    # No interface: every open channel is transmitted, shifted or not.
+    np.testing.assert_allclose(conductance(s).sum(), sharvin_conductance(s).sum(), rtol=1e-9)
+
+
+def test_an_average_over_k_never_drops_a_momentum():
+    s = solve(STEP, energy=0.0, kmesh=qt.kmesh(4))
+    x = mixing_conductance(s)
+    x[3] = np.nan
+    assert np.isnan(k_average(x))
+
+
+@pytest.mark.parametrize("change", [{"angle": np.nan}, {"angle": [0, 1]}, {"voltage": "a"}, {"voltage": np.inf}])
+def test_angles_and_voltages_that_are_no_numbers_are_refused_by_name(change):
+    (name,) = change
+    refused(lambda: solve(STEP, energy=0.0, kmesh=qt.kmesh(4), **change), f"{name}=")
+    if name == "voltage":
+        refused(lambda: conductance(STEP, energy=0.0, kmesh=qt.kmesh(4), **change), f"{name}=")
+
+
+def test_finalised_systems_without_leads_or_channels_are_refused():
+    wrapped = STEP.wrapped((0.1, 0.2))
+    refused(lambda: solve(wrapped, energy=50.0, engine="kwant", params=STEP.params()), "no open channel")
+    lattice = kwant.lattice.chain(norbs=2)
+    builder = kwant.Builder()
+    builder[lattice(0)] = np.eye(2)
+    refused(lambda: solve(builder.finalized(), energy=0.0, engine="kwant"), "no leads")

@@ -357,3 +357,27 @@ def test_material_with_a_hopping_and_its_opposite_is_refused():
     one = np.eye(1)
     hoppings = (((1, 0, 0), one), ((-1, 0, 0), one))
     refused(lambda: Material(name="odd", lattice=np.eye(3), onsite=one, exchange=one, hoppings=hoppings), "twice")
+
+
+def test_naming_one_role_leaves_the_other_to_another_magnet():
+    magnet, normal = qt.single_band(onsite=2.8, exchange=2.0), qt.single_band(onsite=2.5)
+    layers = [qt.Layer(magnet, 1, magnet="a"), qt.Layer(normal, 1), qt.Layer(magnet, 1, magnet="b")]
+
+    def roles(**names):
+        stack = qt.Stack(left=qt.Lead(normal), layers=layers, right=qt.Lead(normal), **names)
+        return stack.fixed_magnet, stack.free_magnet
+
+    assert roles() == ("a", "b")
+    assert roles(free="a") == ("b", "a")
+    assert roles(fixed="b") == ("b", "a")
+    assert roles(fixed="a") == roles(free="b") == ("a", "b")
+    with pytest.raises(qt.InputError, match="two different"):
+        roles(fixed="a", free="a")
+
+
+def test_an_exchange_without_positive_trace_is_refused():
+    good = qt.single_band(onsite=1.0, exchange=1.0)
+    for exchange in (np.array([[-1.0]]), np.diag([1.0, -1.0])):
+        n = len(exchange)
+        with pytest.raises(qt.InputError, match="trace"):
+            qt.Material(name="X", lattice=good.lattice, onsite=np.eye(n), exchange=exchange, hoppings=())

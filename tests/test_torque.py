@@ -25,6 +25,8 @@ TIGHT = 1e-8
 """Energy tolerance of runs that are compared at the level of 1e-7."""
 ROUTE_TOLERANCE = 1e-10
 """Identities that hold at every node of the quadrature; what is left is rounding, a few hundred operations deep."""
+CANCELLATION = 1e-16
+"""eV: torques of 1e-7 eV are differences of spectral functions of order one."""
 INTEGRAL_TOLERANCE = 1e-6
 """Two quadratures of one number, each to 1e-8 of the largest spin current."""
 DIFFERENCE_TOLERANCE = 1e-5
@@ -132,13 +134,13 @@ def test_the_tunnel_junction_reproduces_every_row_of_the_reference(name, compone
 )
 @pytest.mark.parametrize("temperature", [0.0, 400.0])
 def test_divergence_of_the_spin_current_is_the_exchange_torque_on_every_layer(system, temperature):
+    angles = [0.3, ANGLE, 2.0]
     d = qt.layer_torque(
-        system, angle=[ANGLE], voltage=[0.08], kmesh=qt.kmesh(3), temperature=temperature, tolerance=1e-4
+        system, angle=angles, voltage=[0.08], kmesh=qt.kmesh(3), temperature=temperature, tolerance=1e-4
     )
     largest = np.abs(d["torque"]).max()
     assert largest > 1e-8
-    assert np.abs(d["torque"] - d["torque_exchange"]).max() < ROUTE_TOLERANCE * max(1.0, float(largest))
-    assert np.abs(d["torque"] - d["torque_exchange"]).max() < 1e-7 * largest
+    assert np.abs(d["torque"] - d["torque_exchange"]).max() < ROUTE_TOLERANCE * largest + CANCELLATION
 
 
 def dense_currents(system, k, energy, angle, voltage):
@@ -317,12 +319,147 @@ def test_low_temperature_meets_zero_temperature():
     assert abs(float(hot["damping_like"][0, 0] / cold["damping_like"][0, 0]) - 1) > 1e-3
 
 
-def test_a_hotter_left_lead_drives_a_current_without_bias():
-    d = qt.spin_torque(mtj(right_down=4.5), angle=[ANGLE], voltage=[0.0], kmesh=qt.kmesh(4), temperature=(600.0, 300.0))
-    assert abs(float(d["charge_current"][0, 0])) > 0
-    assert abs(float(d["damping_like"][0, 0])) > 1e-9
-    cooler = qt.spin_torque(mtj(), angle=[ANGLE], voltage=[0.0], kmesh=qt.kmesh(4), temperature=(300.0, 300.0))
-    assert abs(float(cooler["damping_like"][0, 0])) < 1e-13
+def test_a_hotter_left_lead_drives_the_thermal_current_of_its_transmission():
+    # I = (e/h) Int dE T(E) (f_L - f_R), with the left lead hot; the two leads exchanged reverse it.
+    options = {"angle": [0.0], "voltage": [0.0], "kmesh": qt.kmesh(4)}
+    hot_left = float(qt.spin_torque(mtj(), temperature=(600.0, 300.0), **options)["charge_current"][0, 0])
+    hot_right = float(qt.spin_torque(mtj(), temperature=(300.0, 600.0), **options)["charge_current"][0, 0])
+    assert hot_right == pytest.approx(-hot_left, rel=1e-5)
+    energy = np.linspace(-2.0, 2.0, 801)
+    chain, mesh = as_layered(mtj()).chain(0.0, 0.0), qt.kmesh(4)
+    currents = Sweeps(chain, Phases(mesh.points), energy[None]).join(2).window_currents()[0][0]
+    difference = Fermi(0.0, 600.0)(energy) - Fermi(0.0, 300.0)(energy)
+    integral = np.trapezoid(2 * mesh.weights @ currents * difference, energy)
+    # A trapezoid of 5 meV over the square roots of the thresholds.
+    assert hot_left == pytest.approx(CURRENT_PER_EV * integral, rel=2e-2)
+    assert abs(hot_left) > 1e-12
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.5, 1.5])
+def test_thermal_edges_narrower_than_the_nodes_are_not_missed(temperature):
+    options = {"angle": [ANGLE], "voltage": [0.4], "kmesh": qt.kmesh(4), "tolerance": 1e-7}
+    cold, cool = (qt.spin_torque(mtj(), temperature=T, **options) for T in (0.0, temperature))
+    # Sommerfeld: (pi kT)^2/6 per eV^2 is below 1e-7; to which the quadratures add their 1e-7 each.
+    np.testing.assert_allclose(cool["damping_like"], cold["damping_like"], rtol=1e-6)
+
+
+def three_magnets(direction):
+    """A tunnel junction and, behind its free layer and a metal, a third magnet along `direction`."""
+    magnet, oxide = qt.single_band(onsite=4.3, exchange=2.6), qt.single_band(onsite=9.0)
+    return qt.Stack(
+        left=qt.Lead(magnet, magnet="p"),
+        layers=[
+            qt.Layer(oxide, 2, barrier=True),
+            qt.Layer(magnet, 2, magnet="m"),
+            qt.Layer(qt.single_band(onsite=2.5), 2),
+        ],
+        right=qt.Lead(magnet, magnet="q", magnetization=direction),
+        fixed="p",
+        free="m",
+    )
+
+
+def swapped(stack, fixed, free):
+    """The same stack with named roles."""
+    return qt.Stack(left=stack.left, layers=stack.layers, right=stack.right, fixed=fixed, free=free)
+
+
+@pytest.mark.parametrize(
+    "system",
+    [mtj(), swapped(mtj(), "F2", "F1"), spin_valve(), swapped(spin_valve(), "F2", "F1"), three_magnets((1, 0, 0))],
+)
+def test_a_list_of_angles_gives_what_each_angle_gives_alone(system):
+    # Halves of the chain are shared between angles; nothing of one angle may be left in another.
+    stack = as_layered(system)
+    chains = [stack.chain(angle, 0.1) for angle in (0.0, 0.7, 2.0, np.pi)]
+    cuts = Cuts(tuple(range(stack.layers + 1)), tuple(range(1, stack.layers + 1)))
+    k, energy = np.array([[0.3, 0.5], [0.9, 0.2]]), np.array([[0.02, -0.03]])
+    z, step = energy + 0.3j, np.ones((2, 2), dtype=complex)
+    together = window_kernel(chains, cuts, k, energy), sea_kernel(chains, cuts, k, z, step)
+    alone = (
+        np.concatenate([window_kernel([c], cuts, k, energy) for c in chains], axis=-1),
+        np.concatenate([sea_kernel([c], cuts, k, z, step) for c in chains], axis=-1),
+    )
+    for shared, own in zip(together, alone, strict=True):
+        assert np.abs(own).max() > 1e-6
+        assert np.abs(shared - own).max() < 1e-12
+
+
+def test_swapped_roles_exchange_the_two_torques():
+    options = {"angle": [0.0, ANGLE], "voltage": [0.3], "kmesh": qt.kmesh(4), "tolerance": TIGHT}
+    given = qt.spin_torque(mtj(right_down=4.5), **options)
+    other = qt.spin_torque(swapped(mtj(right_down=4.5), "F2", "F1"), **options)
+    for kind in ("damping_like", "field_like"):
+        np.testing.assert_allclose(other[kind], given[f"{kind}_fixed"], rtol=INTEGRAL_TOLERANCE)
+        np.testing.assert_allclose(other[f"{kind}_fixed"], given[kind], rtol=INTEGRAL_TOLERANCE)
+
+
+def test_coupling_is_the_same_whichever_magnet_turns():
+    options = {"kmesh": qt.kmesh(4), "tolerance": TIGHT}
+    right = qt.interlayer_coupling(mtj(right_down=4.5), **options)["grand_potential"]
+    left = qt.interlayer_coupling(swapped(mtj(right_down=4.5), "F2", "F1"), **options)["grand_potential"]
+    np.testing.assert_allclose(left[1], right[1], rtol=INTEGRAL_TOLERANCE)
+
+
+def test_torque_on_a_finite_magnet_is_the_sum_over_its_layers_and_stands_across_it():
+    options = {"angle": [ANGLE], "voltage": [0.05], "kmesh": qt.kmesh(4), "tolerance": TIGHT}
+    total = qt.spin_torque(spin_valve(), **options)
+    layers = qt.layer_torque(spin_valve(), **options)["torque"].values[0, 0]
+    stack = as_layered(spin_valve())
+    for name, magnet in (("torque", stack.free), ("torque_fixed", stack.fixed)):
+        expected = layers[magnet.start - 1 : magnet.stop - 1].sum(axis=0)
+        largest = np.abs(expected).max()
+        assert np.abs(total[name].values[0, 0] - expected).max() < INTEGRAL_TOLERANCE * largest
+    junction = qt.spin_torque(mtj(), angle=[ANGLE], voltage=[0.5], kmesh=qt.kmesh(4))
+    m = junction["magnetization"].values[0]
+    largest = np.abs(junction["torque"]).max()
+    assert abs(junction["torque"].values[0, 0] @ m) < 1e-12 * largest
+    assert abs(junction["torque_fixed"].values[0, 0, 2]) < 1e-12 * largest
+
+
+def test_a_third_magnet_off_the_axis_leaves_vectors_where_there_are_no_coefficients():
+    options = {"voltage": [0.1], "kmesh": qt.kmesh(4)}
+    d = qt.spin_torque(three_magnets((1, 0, 0)), angle=[0.0, 1e-3], **options)
+    at, near = d["torque"].values[:, 0]
+    assert np.abs(at).max() > 1e-6
+    assert np.abs(at - near).max() < 1e-2 * np.abs(at).max()
+    assert np.isnan(d["damping_like"][0, 0])
+    with pytest.raises(qt.InputError, match="finite"):
+        qt.TorqueMap.from_dataset(d)
+    along = qt.spin_torque(three_magnets((0, 0, -1)), angle=[0.0, np.pi], **options)
+    assert np.all(np.isfinite(along["damping_like"]))
+
+
+def test_narrow_resonances_of_a_double_barrier_are_found():
+    magnet, oxide, well = (qt.single_band(onsite=o, exchange=e) for o, e in ((4.3, 2.6), (9.0, 0.0), (0.0, 0.0)))
+    layers = [qt.Layer(oxide, 3, barrier=True), qt.Layer(well, 3), qt.Layer(oxide, 3, barrier=True)]
+    stack = qt.Stack(left=qt.Lead(magnet), layers=layers, right=qt.Lead(magnet))
+    mesh = qt.kmesh(4)
+    d = qt.spin_torque(stack, angle=[ANGLE], voltage=[0.5], kmesh=mesh)
+    chain, cuts = as_layered(stack).chain(ANGLE, 0.5), Cuts((2,))
+    brute = integrate(
+        lambda index, energy: window_kernel([chain], cuts, mesh.points[index], energy), -0.25, 0.25, mesh.weights,
+        tolerance=1e-5, reference=cuts.is_spin_current, breakpoints=[np.linspace(-0.25, 0.25, 4001)] * mesh.size,
+    )  # fmt: skip
+    expected = 4 * np.pi * CURRENT_PER_EV * brute.value[0]
+    assert float(d["charge_current"][0, 0]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_rounding_is_part_of_the_reported_error():
+    d = qt.spin_torque(mtj(barrier=10), angle=[np.pi / 2], voltage=[0.0], kmesh=qt.kmesh(4))
+    # Nothing but rounding: the coupling through ten layers is about 1e-17 eV.
+    assert float(d["energy_error"][0]) > 1e-19
+    assert float(d["energy_error"][0]) < 1e-13
+
+
+def test_principal_layers_that_hold_two_magnets_are_refused():
+    made = two_orbital_junction()
+    region, left, right = made.builders
+    lattice = next(iter(region.sites())).family
+    region[lattice(0, 0, 0), lattice(0, 0, 3)] = 1e-3 * np.eye(4)
+    grouped = qt.layered(region, left, right, params=made.params)
+    with pytest.raises(qt.InputError, match="no single direction"):
+        qt.spin_torque(grouped, angle=[ANGLE], voltage=[0.0], kmesh=qt.kmesh(2))
 
 
 def test_window_integral_of_occupations_is_the_bias():
@@ -398,6 +535,8 @@ def test_reported_error_bounds_the_true_error():
         ({"voltage": [np.inf]}, "voltage"),
         ({"tolerance": 0.0}, "tolerance"),
         ({"temperature": -1.0}, "temperature"),
+        ({"temperature": "cold"}, "temperature"),
+        ({"angle": "wide"}, "angle"),
         ({"kmesh": "fine"}, "kmesh"),
         ({"system": spin_valve().left}, "Stack"),
     ],

@@ -24,6 +24,7 @@ from qtorque.llg.dynamics import (
     time_coordinate,
 )
 from qtorque.llg.macrospin import Macrospin
+from qtorque.llg.stability import growth_rate
 from qtorque.torquemap import TorqueMap
 from qtorque.units import GYROMAGNETIC_RATIO
 
@@ -38,6 +39,9 @@ OUTPUT_TIMES = 200
 
 THERMALISATION_TIMES = 5.0
 """Default thermalisation in relaxation times: fluctuations are then off their equilibrium by exp(-10)."""
+
+SLOWEST_SHARE = 1e-3
+"""Of the fastest relaxation: a slower one is a direction without a barrier, along which nothing thermalises in time."""
 
 NORMAL_QUANTILE_95 = 1.959963984540054
 """A normal number is within +- this with probability 0.95."""
@@ -81,8 +85,8 @@ def ensemble(
         Whole number >= 0.
     thermalisation : s
         Time at V = 0 from `initial` before the voltage is set at time 0; 0 for none. By default, at T > 0,
-        `THERMALISATION_TIMES` times 1/(alpha gamma B), B the larger of the internal anisotropy field
-        (`Macrospin.stiffness`) and the applied field; at T = 0 none.
+        `THERMALISATION_TIMES` times the relaxation time of the slowest mode of the rest state at V = 0
+        (`growth_rate`); at T = 0 none.
     comm
         MPI communicator, collective on it; None is serial.
     checkpoint, progress
@@ -109,7 +113,8 @@ def ensemble(
     require_count("trajectories", trajectories)
     require_seed(seed)
     fluctuation = thermal_field(free, temperature, dt)
-    thermalisation = _thermalisation_time(free, temperature) if thermalisation is None else thermalisation
+    if thermalisation is None:
+        thermalisation = _thermalisation_time(free, tmap, free.initial_direction(initial)) if temperature > 0 else 0.0
     if not 0 <= thermalisation < math.inf:
         raise InputError(f"thermalisation={thermalisation!r} is out of range; give seconds >= 0")
     start = free.initial_direction(initial)
@@ -184,11 +189,19 @@ def wilson_interval(successes: ArrayLike, trials: int) -> np.ndarray:
     return np.clip(np.stack([centre - half_width, centre + half_width], axis=-1), 0.0, 1.0)
 
 
-def _thermalisation_time(free: Macrospin, temperature: float) -> float:
-    """The default of `ensemble`, s."""
-    if temperature == 0:
-        return 0.0
-    rate = free.alpha * GYROMAGNETIC_RATIO * max(free.stiffness, float(np.linalg.norm(free.field)))
-    if rate == 0:
-        raise InputError("thermalisation has no default without damping and a field; give it in seconds")
-    return THERMALISATION_TIMES / rate
+def _thermalisation_time(free: Macrospin, tmap: TorqueMap | None, start: np.ndarray) -> float:
+    """The default of `ensemble`, s: deviations from the rest state of V = 0 near `start` have decayed by exp(-5)."""
+    state = "parallel" if start @ np.asarray(free.fixed) > 0 else "antiparallel"
+    if free.alpha == 0:
+        raise InputError(
+            "alpha=0 damps no deviation, so thermalisation has no default; give thermalisation= in seconds"
+        )
+    try:
+        rate = -growth_rate(free, tmap, 0.0, state).real
+    except InputError as error:
+        raise InputError(f"thermalisation has no default ({error}); give thermalisation= in seconds") from None
+    # Without a barrier there is no rest state to come to; the fastest relaxation is then the only time there is.
+    fastest = free.alpha * GYROMAGNETIC_RATIO * max(free.stiffness, float(np.linalg.norm(free.field)))
+    if max(rate, fastest) <= 0:
+        raise InputError("thermalisation has no default without a field; give thermalisation= in seconds")
+    return THERMALISATION_TIMES / (rate if rate > SLOWEST_SHARE * fastest else fastest)

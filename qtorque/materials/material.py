@@ -56,8 +56,8 @@ class Material:
                 raise InputError(f"material {self.name}: {name}={matrix.tolist()} is not Hermitian; mend it")
         if self.magnetic and np.trace(self.exchange).real <= HERMITICITY_TOLERANCE * np.abs(self.exchange).max():
             raise InputError(
-                f"material {self.name}: exchange={self.exchange.tolist()} has no positive trace, so the majority is not "
-                "along +m; change its sign and turn the magnetization instead"
+                f"material {self.name}: exchange={self.exchange.tolist()} has no positive trace, so the majority is "
+                "not along +m; change its sign and turn the magnetization instead"
             )
         seen = set()
         for vector, matrix in self.hoppings:
