@@ -333,21 +333,26 @@ def _solve_kwant(
 
 
 def _nearest_axes(system, H: np.ndarray, parts: list[SpinPart], params: Mapping) -> tuple[Axis, ...]:
-    """For every lead the majority direction of the nearest magnetic site, counted in hoppings; its own if magnetic."""
+    """For every lead the majority direction of the nearest magnet, counted in hoppings; its own if it is magnetic.
+
+    A magnet is a site of the region or another lead.
+    """
     region = Fourier(np.array([[0, 0]]), H[None]).spin_part
-    axes: list[Axis] = []
-    for part, interface in zip(parts, system.lead_interfaces, strict=True):
-        found, reached, shell = part.axis, set(interface), list(interface)
-        while found is None and shell:
-            onsite = (system.hamiltonian(i, i, params=params) for i in shell)
-            axes_here = (Fourier(np.array([[0, 0]]), np.atleast_2d(h)[None]).spin_part.axis for h in onsite)
-            found = next((axis for axis in axes_here if axis is not None), None)
+    found: list[Axis] = []
+    for own, interface in zip(parts, system.lead_interfaces, strict=True):
+        axis, reached, shell = own.axis, set(interface), sorted(interface)
+        while axis is None and shell:
+            onsite = (np.atleast_2d(system.hamiltonian(i, i, params=params)) for i in shell)
+            inside = [Fourier(np.array([[0, 0]]), h[None]).spin_part.axis for h in onsite]
+            touched = zip(parts, system.lead_interfaces, strict=True)
+            beyond = [part.axis for part, sites in touched if not set(shell).isdisjoint(sites)]
+            axis = next((a for a in (*inside, *beyond) if a is not None), None)
             shell = sorted({j for i in shell for j in system.graph.out_neighbors(i)} - reached)
             reached.update(shell)
-        axes.append(found or Z_AXIS)
-    known = [axis for axis in (region.axis, *axes) if axis is not Z_AXIS and axis is not None]
+        found.append(axis)
+    known = [axis for axis in (region.axis, *found) if axis is not None]
     collinear = region.collinear and all(common_axis(known[0], other) for other in known)
-    return tuple(axes) if collinear else (None,) * len(axes)
+    return tuple(axis or Z_AXIS for axis in found) if collinear else (None,) * len(found)
 
 
 def _require_spin(part: SpinPart, name: str) -> None:

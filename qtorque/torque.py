@@ -21,9 +21,11 @@ c''''/24."""
 NARROW = 0.05
 """A resonance narrower than this share of the window gets panels of its own; 15 nodes meet a wider one anyway."""
 NO_WIDTH = 1e-15
-"""eV; a state narrower than that is bound to rounding and carries no current."""
-PANEL_WIDTHS = 10.0
-"""Half the panel around a resonance in units of its width: outside, its tail is flat enough to be bisected to."""
+"""eV; a state narrower than that in the middle of the window is bound there, and its width elsewhere is not known."""
+PANEL_WIDTHS = (10.0, 300.0)
+"""Half the panels around a resonance in units of its width: at each rung the tail is there for the next nodes to see."""
+PANEL_LADDER = (1e-2, 1e-4, 1e-6, 1e-8)
+"""The same where the width is not known, in units of the window."""
 PARALLEL_LIMIT = 1e-6
 """Largest difference of cosines between the angle asked for and the angle found in the blocks."""
 
@@ -101,17 +103,20 @@ def sea_kernel(chains: Sequence[Chain], cuts: Cuts, k: np.ndarray, z: np.ndarray
 def resonance_panels(chains: Sequence[Chain], k: np.ndarray, low: float, high: float) -> list[np.ndarray]:
     """For every k the ends of panels around the narrow resonances between two energies, at any of the angles.
 
-    The self-energies are taken in the middle of the window. What couples a narrow state weakly to the leads also shifts
-    it little, so that a panel of several widths holds it.
+    The self-energies are taken in the middle of the window, so that position and width of a resonance elsewhere are
+    estimates: panels of growing width surround each. A state that is bound in the middle may decay where it lies.
     """
-    phases, middle = Phases(k), np.array([[0.5 * (low + high)]])
+    phases, window = Phases(k), high - low
+    middle = np.array([[0.5 * (low + high)]])
     found = np.concatenate([Sweeps(chain, phases, middle).resonances() for chain in chains], axis=1)
     width = -2 * found.imag
-    narrow = (width > NO_WIDTH) & (width < NARROW * (high - low)) & (found.real > low) & (found.real < high)
+    inside = (width < NARROW * window) & (found.real > low) & (found.real < high)
     panels = []
-    for energy, gamma, chosen in zip(found.real, width, narrow, strict=True):
-        centre, reach = energy[chosen], PANEL_WIDTHS * gamma[chosen]
-        panels.append(np.concatenate([centre - reach, centre, centre + reach]))
+    for energy, gamma, chosen in zip(found.real, width, inside, strict=True):
+        centre, known = energy[chosen], gamma[chosen] > NO_WIDTH
+        reach = [centre[known] + sign * rung * gamma[chosen][known] for rung in PANEL_WIDTHS for sign in (-1, 1)]
+        reach += [centre[~known] + sign * rung * window for rung in PANEL_LADDER for sign in (-1, 1)]
+        panels.append(np.concatenate([centre, *reach]))
     return panels
 
 

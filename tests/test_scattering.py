@@ -1024,3 +1024,33 @@ def test_finalised_systems_without_leads_or_channels_are_refused():
     builder = kwant.Builder()
     builder[lattice(0)] = np.eye(2)
     refused(lambda: solve(builder.finalized(), energy=0.0, engine="kwant"), "no leads")
+
+
+@pytest.mark.kwant
+@pytest.mark.parametrize("m", [(0, 0, 1), (1, 0, 0), (0, 0, -1), (0.48, 0.6, 0.64)])
+def test_a_finalised_system_finds_a_magnet_that_is_a_lead(m):
+    """A normal region between a normal and a magnetic lead: g_mix knows nothing of where the magnetization points."""
+    chain = kwant.lattice.chain(norbs=2)
+    builder = kwant.Builder()
+    builder[(chain(i) for i in range(3))] = 0.5 * np.eye(2)
+    builder[chain.neighbors()] = -np.eye(2)
+    leads = []
+    for step, onsite in ((-1, 0.5 * np.eye(2)), (1, 1.5 * np.eye(2) - 1.5 * np.einsum("a,aij->ij", m, PAULI[1:]))):
+        lead = kwant.Builder(kwant.TranslationalSymmetry((step,)))
+        lead[chain(0)] = onsite
+        lead[chain.neighbors()] = -np.eye(2)
+        leads.append(lead)
+        builder.attach_lead(lead)
+    s = solve(builder.finalized(), energy=0.8, engine="kwant")
+    g = mixing_conductance(s).item()
+
+    def factor(onsite):
+        # Outgoing wave of a chain with hopping -1: propagating, or the decaying root.
+        x = -(0.8 - onsite) / 2
+        return x + 1j * np.sqrt(1 - x * x) if abs(x) < 1 else x - np.sign(x) * np.sqrt(x * x - 1)
+
+    normal, up, down = (factor(onsite) for onsite in (0.5, 0.0, 3.0))
+    r_up, r_down = ((1 / s - 1 / normal) / (normal - 1 / s) for s in (up, down))
+    expected = 1 - r_up * np.conj(r_down)
+    assert abs(expected.imag) > 0.1
+    assert g == pytest.approx(expected, abs=1e-9)

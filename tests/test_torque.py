@@ -13,7 +13,7 @@ from qtorque.contour import Fermi, sea_integral, window_integral
 from qtorque.green import Phases, Sweeps
 from qtorque.quadrature import integrate
 from qtorque.spin import PAULI, rotation
-from qtorque.torque import Cuts, decompose, recompose, sea_kernel, window_kernel
+from qtorque.torque import Cuts, decompose, recompose, resonance_panels, sea_kernel, window_kernel
 from qtorque.units import CURRENT_PER_EV
 
 DATA = Path(__file__).parent / "data"
@@ -443,6 +443,24 @@ def test_narrow_resonances_of_a_double_barrier_are_found():
     )  # fmt: skip
     expected = 4 * np.pi * CURRENT_PER_EV * brute.value[0]
     assert float(d["charge_current"][0, 0]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_resonance_that_is_bound_in_the_middle_of_a_thermal_window_is_found():
+    # At this momentum the bands of both leads begin at 0.015 eV, above the middle of the window, where the state of the
+    # well has no width at all; at its own energy, 0.17 eV, it decays in 10^-8 eV and carries all of the current.
+    lead, oxide, well = (qt.single_band(onsite=o, exchange=e) for o, e in ((2.015, 0.002), (9.0, 0.0), (0.4, 0.0)))
+    layers = [qt.Layer(oxide, 4, barrier=True), qt.Layer(well, 1), qt.Layer(oxide, 4, barrier=True)]
+    stack = qt.Stack(left=qt.Lead(lead), layers=layers, right=qt.Lead(lead))
+    k = qt.kpoints([[np.pi / 2, np.pi / 2]])
+    chain, cuts = as_layered(stack).chain(ANGLE, 0.02), Cuts((3,))
+    fermis = (Fermi(0.01, 300.0), Fermi(-0.01, 300.0))
+    accuracy = {"tolerance": 1e-6, "reference": np.array([True, True, True, True])}
+    integral = window_integral(
+        lambda q, energy: window_kernel([chain], cuts, q, energy), fermis, k.points, k.weights,
+        resonances=lambda low, high: resonance_panels([chain], k.points, low, high), **accuracy,
+    )  # fmt: skip
+    # 7.15e-15 A by a direct integral of the transmission over the peak.
+    assert 4 * np.pi * CURRENT_PER_EV * integral.value[0] == pytest.approx(7.15e-15, rel=1e-2)
 
 
 def test_rounding_is_part_of_the_reported_error():
