@@ -23,7 +23,7 @@ NARROW = 0.05
 NO_WIDTH = 1e-15
 """eV; a state narrower than that in the middle of the window is bound there, and its width elsewhere is not known."""
 PANEL_WIDTHS = (10.0, 300.0)
-"""Half the panels around a resonance in units of its width: at each rung the tail is there for the next nodes to see."""
+"""Half the panels around a resonance in units of its width; each rung shows the next nodes the tail of the peak."""
 PANEL_LADDER = (1e-2, 1e-4, 1e-6, 1e-8)
 """The same where the width is not known, in units of the window."""
 PARALLEL_LIMIT = 1e-6

@@ -148,8 +148,8 @@ class TorqueMap:
             arrays[name] = dataset[name].transpose("angle", "voltage").values
             if np.isnan(arrays[name]).any():
                 raise InputError(
-                    f"{name} is not finite at every angle: a third magnet off the axis leaves no coefficients at 0 and pi; "
-                    "leave these angles out"
+                    f"{name} is not finite at every angle: a third magnet off the axis leaves no coefficients at 0 "
+                    "and pi; leave these angles out"
                 )
         attributes = {key: _plain(value) for key, value in dataset.attrs.items() if key not in OWN_ATTRIBUTES}
         return cls(
