@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qtorque._linalg import adjoint
-from qtorque.bloch import LayeredSystem, as_layered
+from qtorque.bloch import HERMITICITY_TOLERANCE, LayeredSystem, as_layered
 from qtorque.brillouin import KMesh, KPoints, KSet, as_kset, kpoints
 from qtorque.chain import Axis, Chain, Fourier, SpinPart
 from qtorque.errors import InputError, finite_number
@@ -370,7 +370,7 @@ def _require_hermitian(matrix: np.ndarray, name: str) -> None:
     difference = float(np.abs(matrix - matrix.conj().T).max(initial=0.0))
     if not np.isfinite(difference):
         raise InputError(f"H of {name} is not finite; check its values and params")
-    if difference > 1e-12 * max(1.0, float(np.abs(matrix).max(initial=0.0))):
+    if difference > HERMITICITY_TOLERANCE * max(1.0, float(np.abs(matrix).max(initial=0.0))):
         raise InputError(f"H of {name} is not Hermitian (off by {difference:.3g} eV); mend its on-site values")
 
 

@@ -33,7 +33,7 @@ with parallel.abort_on_error(comm):
     {body}
     comm.barrier()
 """
-ENDS_AT_ONCE = 5.0
+ENDS_AT_ONCE = 15.0
 """Seconds: starting Python on three ranks takes about one on a busy machine; a hang would last until the timeout."""
 
 
