@@ -17,8 +17,8 @@ import numpy as np
 
 AGREEMENT = 1e-10
 """Largest difference of the total transmission at a k-point, both numbers of order one."""
-LAYERED_MESH, KWANT_MESH = 64, 4
-"""Both solve a midpoint mesh over the whole zone in a repeat: 64 x 64 momenta in one call, 4 x 4 in a loop."""
+LAYERED_MESH, KWANT_MESH = 1024, 4
+"""Both solve a midpoint mesh over the whole zone in a repeat: 1024 x 1024 momenta in one call, 4 x 4 in a loop."""
 ENERGY = 0.1
 """eV."""
 ANGLES = {"collinear": 0.0, "noncollinear": 1.0}

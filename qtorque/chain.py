@@ -5,6 +5,7 @@
 V_l is the hopping block from layer l + 1 to layer l.
 """
 
+import functools
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -45,7 +46,14 @@ class Fourier:
     @cached_property
     def norm(self) -> float:
         """A bound on the spectral norm at any k."""
-        return float(sum(np.linalg.norm(m, 2) for m in self.matrices))
+        return float(np.linalg.norm(self.matrices, 2, axis=(1, 2)).sum())
+
+    @cached_property
+    def hermitian_error(self) -> float:
+        """max |H(R) - H(-R)^dagger|, zero if the block is Hermitian at all k."""
+        lookup = {tuple(v): m for v, m in zip(self.vectors.tolist(), self.matrices, strict=True)}
+        opposite = [lookup.get((-x, -y), np.zeros_like(m)).conj().T for (x, y), m in lookup.items()]
+        return float(np.abs(self.matrices - opposite).max())
 
     @cached_property
     def spin_part(self) -> "SpinPart":
@@ -86,6 +94,8 @@ class Fourier:
 
     def equals(self, axis: Axis, other: "Fourier", other_axis: Axis) -> bool:
         """Whether this block, seen from `axis`, is another one seen from its axis."""
+        if self is other and axis == other_axis:
+            return True
         mine, theirs = self.in_frame(axis), other.in_frame(other_axis)
         if mine.shape != theirs.shape or not np.array_equal(self.vectors, other.vectors):
             return False
@@ -94,6 +104,19 @@ class Fourier:
     @cached_property
     def _frames(self) -> dict:
         return {}
+
+
+def shared_fourier(vectors: np.ndarray, matrices: np.ndarray) -> Fourier:
+    """A `Fourier`, the same object for the same content: what is known of a block serves all chains that hold it."""
+    return _fourier(vectors.shape, vectors.tobytes(), matrices.shape, matrices.tobytes())
+
+
+@functools.lru_cache(maxsize=4096)
+def _fourier(vectors_shape: tuple, vectors: bytes, matrices_shape: tuple, matrices: bytes) -> Fourier:
+    return Fourier(
+        np.frombuffer(vectors, dtype=int).reshape(vectors_shape),
+        np.frombuffer(matrices, dtype=complex).reshape(matrices_shape),
+    )
 
 
 @dataclass(frozen=True)

@@ -116,5 +116,5 @@ def window_integral(kernel, fermis, k: np.ndarray, weights: np.ndarray, resonanc
         return (left(energy) - right(energy))[..., None] * kernel(k[index], energy)
 
     peaks = [np.empty(0)] * len(k) if resonances is None else resonances(low, high)
-    breakpoints = [np.concatenate([edges, peak]) for peak in peaks]
+    breakpoints = [np.concatenate([edges, peak]) if len(peak) else edges for peak in peaks]
     return integrate(integrand, low, high, weights, breakpoints=breakpoints, absolute=SMALLEST_ERROR, **accuracy)

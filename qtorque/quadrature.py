@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qtorque._quadrature_kernels import gauss_kronrod
+
 _KRONROD_HALF = np.array([
     0.991455371120812639206854697526329, 0.949107912342758524526189684047851, 0.864864423359769072789712788640926,
     0.741531185599394439863864773280788, 0.586087235467691130294144691693013, 0.405845151377397166906606412076961,
@@ -35,8 +37,8 @@ ROUNDING = 50 * np.finfo(float).eps
 """An error below this share of the integral of |f| is rounding, and no bisection lowers it (as in QUADPACK)."""
 MOST_INTERVALS = 400
 """Intervals for each k on average at which bisection ends: a few thresholds take less, noise would take any number."""
-BLOCK = 1024
-"""Intervals evaluated in one call of the integrand: bounds the memory."""
+BLOCK_VALUES = 2**19
+"""Values of the integrand in one call of it: they stay in the cache, and bound the memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,17 +91,21 @@ def integrate(
     rounding or the limits on bisection stand against the tolerance, `error` says what was achieved.
     """
     places = [np.empty(0)] * len(weights) if breakpoints is None else breakpoints
-    edges = [np.unique([start, *b[(b > start) & (b < stop)], stop]) for b in places]
+    # Most often all k share one array of breakpoints.
+    different = {id(b): b for b in places}
+    known = {key: np.unique([start, *b[(b > start) & (b < stop)], stop]) for key, b in different.items()}
+    edges = [known[id(b)] for b in places]
     index = np.repeat(np.arange(len(weights)), [len(e) - 1 for e in edges])
     low, high = np.concatenate([e[:-1] for e in edges]), np.concatenate([e[1:] for e in edges])
     value: np.ndarray | float = 0.0
     error: np.ndarray | float = 0.0
     rounding: np.ndarray | float = 0.0
     evaluations = 0
+    block = max(1, BLOCK_VALUES // (len(NODES) * reference.size))
     while len(index):
         parts = [
-            _rule(integrand, index[i : i + BLOCK], low[i : i + BLOCK], high[i : i + BLOCK], noise)
-            for i in range(0, len(index), BLOCK)
+            _rule(integrand, index[i : i + block], low[i : i + block], high[i : i + block], noise)
+            for i in range(0, len(index), block)
         ]
         share = weights[index][:, None]
         integral = np.concatenate([p[0] for p in parts]) * share
@@ -134,14 +140,7 @@ def _rule(integrand, index, low, high, noise) -> tuple[np.ndarray, np.ndarray, n
     """
     centre, half = 0.5 * (low + high), 0.5 * (high - low)
     f = integrand(index, centre[:, None] + half[:, None] * NODES)
-    kronrod = np.einsum("n,mnc->mc", KRONROD_WEIGHTS, f)
-    gauss = np.einsum("n,mnc->mc", GAUSS_WEIGHTS, f)
-    size = np.einsum("n,mnc->mc", KRONROD_WEIGHTS, np.abs(f))
-    spread = np.einsum("n,mnc->mc", KRONROD_WEIGHTS, np.abs(f - 0.5 * kronrod[:, None]))
-    difference = np.abs(kronrod - gauss)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = np.where(spread > 0, spread * np.minimum(1.0, (200 * difference / spread) ** 1.5), difference)
-    floor = np.maximum(ROUNDING * size, noise)
-    is_rounding = difference <= floor
-    errors = np.where(is_rounding, 0.0, scaled), np.where(is_rounding, np.minimum(floor, size), 0.0)
-    return kronrod * half[:, None], errors[0] * half[:, None], errors[1] * half[:, None]
+    by_column = np.ascontiguousarray(f.transpose(2, 1, 0))
+    value, error, floor = (np.empty((f.shape[2], len(index))) for _ in range(3))
+    gauss_kronrod(by_column, half, KRONROD_WEIGHTS, GAUSS_WEIGHTS, ROUNDING, noise, value, error, floor)
+    return value.T, error.T, floor.T

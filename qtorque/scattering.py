@@ -11,11 +11,14 @@ r_dn^dagger are therefore meaningful as they stand, whatever the order of orbita
 Mode bases of separate up and down problems (raw Kwant S blocks) do not have this property.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from qtorque import _single_orbital_kernels as kernels
+from qtorque import single_orbital
 from qtorque._linalg import adjoint
 from qtorque.bloch import HERMITICITY_TOLERANCE, LayeredSystem, as_layered
 from qtorque.brillouin import KMesh, KPoints, KSet, as_kset, kpoints
@@ -33,6 +36,70 @@ CHANNEL_SAMPLE = 4096
 CHUNK = 4096
 """Momenta solved at once: bounds the memory; the speed is flat from a few hundred on."""
 Z_AXIS = (0.0, 0.0, 1.0)
+
+
+class SingleChannel(Mapping):
+    """Amplitudes between leads with one channel: electrons from the right are solved for when they are asked for.
+
+    Parameters
+    ----------
+    from_left, from_right
+        The amplitudes from the left lead, and a function that finds those from the right.
+    frames
+        None if the amplitudes are in the frames of the leads. Where spins are apart along one axis, for every lead
+        U_lead^dagger U_axis, that axis in its frame: shape (2, 2) each.
+    """
+
+    def __init__(
+        self,
+        from_left: single_orbital.FromLeft,
+        from_right: Callable[[], single_orbital.FromLeft],
+        frames: Sequence[np.ndarray] | None,
+    ) -> None:
+        self._from_left, self._find_from_right, self._frames = from_left, from_right, frames
+
+    @functools.cached_property
+    def _from_right(self) -> single_orbital.FromLeft:
+        return self._find_from_right()
+
+    def _block(self, pair: tuple[int, int]) -> np.ndarray:
+        out, into = pair
+        source = self._from_right if into else self._from_left
+        return source.r if out == into else source.t
+
+    def __getitem__(self, pair: tuple[int, int]) -> np.ndarray:
+        block = self._block(pair)
+        if self._frames is not None:
+            out, into = (self._frames[lead] for lead in pair)
+            block = np.einsum("ts,sk,us->ktu", out, block, into.conj())
+        return block[..., None, None]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter((p, q) for p in range(2) for q in range(2))
+
+    def __len__(self) -> int:
+        return 4
+
+    def probabilities(self, pair: tuple[int, int]) -> np.ndarray:
+        """|S|^2: (nk, spin in, spin out)."""
+        block = self._block(pair)
+        if self._frames is not None and not all(_keeps_spins(self._frames[lead]) for lead in pair):
+            block = self[pair][..., 0, 0]
+        if block.ndim == 3:
+            found = np.empty(block.shape)
+            kernels.spin_probabilities(block, found)
+            return found
+        assert self._frames is not None, "spins are apart along an axis"
+        found = np.empty((block.shape[1], 2, 2))
+        # The spin of a lead that spin 0 of the axis is.
+        out, into = (int(abs(self._frames[lead][0, 0]) < 0.5) for lead in pair)
+        kernels.spin_diagonal_probabilities(block, out, into, found)
+        return found
+
+
+def _keeps_spins(frame: np.ndarray) -> bool:
+    """Whether a change of frame leaves the spins or exchanges them."""
+    return bool(np.count_nonzero(frame) == 2)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -101,6 +168,14 @@ class Scattering:
         """t from source to target: (nk, spin out, spin in, channels out, channels in)."""
         return self.amplitudes[self.lead(target), self.lead(source)]
 
+    def probabilities(self, source: str | int, target: str | int) -> np.ndarray:
+        """Sum over channels of |S|^2 from source to target: (nk, spin in, spin out)."""
+        pair = self.lead(target), self.lead(source)
+        if isinstance(self.amplitudes, SingleChannel):
+            return self.amplitudes.probabilities(pair)
+        S = self.amplitudes[pair]
+        return np.einsum("ktsab,ktsab->kst", S, S.conj()).real
+
 
 def solve(
     system,
@@ -155,6 +230,9 @@ def solve(
     chain = stack.chain(angle, voltage)
     require_open_leads(chain, kset, energy)
     if engine == "layered":
+        compiled = _compiled(chain)
+        if compiled is not None:
+            return _solve_compiled(compiled, kset, energy, stack.area)
         pieces = []
         for start in range(0, kset.size, CHUNK):
             k, _ = kset.take(np.arange(start, min(start + CHUNK, kset.size)))
@@ -168,7 +246,80 @@ def solve(
 
 def solve_points(chain: Chain, kset: KPoints, energy: float, area: float | None) -> Scattering:
     """The layered engine at a block of momenta; what a streamed sum is made of."""
+    compiled = _compiled(chain)
+    if compiled is not None:
+        return _solve_compiled(compiled, kset, energy, area)
     return _gather([_solve_chain(chain, kset.points, energy)], energy, kset, ("left", "right"), area)
+
+
+# A streamed sum asks for every block of momenta, and the check of the leads before it.
+@functools.lru_cache(maxsize=4)
+def _compiled(chain: Chain) -> single_orbital.SingleOrbitalChain | None:
+    """The chain for the compiled kernels, None if they do not serve it."""
+    return single_orbital.single_orbital(chain, single_orbital.Catalogue())
+
+
+def _solve_compiled(c: single_orbital.SingleOrbitalChain, kset: KSet, energy: float, area: float | None) -> Scattering:
+    """A stack with one orbital."""
+    parts, axis = _lead_parts(c.chain), c.one_axis
+    lead_axes = [part.axis or Z_AXIS for part in parts]
+    found, failed = _from_left(c, kset, energy, axis, lead_axes)
+
+    def from_right() -> single_orbital.FromLeft:
+        return _from_left(c.mirror, kset, energy, axis, lead_axes[::-1])[0]
+
+    frames, open_channels = None, found.open_channels
+    if axis is not None:
+        frames = [_frame(axis, own) for own in lead_axes]
+        turned = [p for p, part in enumerate(parts) if part.axis is not None and np.dot(part.axis, axis) < 0]
+        if turned:
+            open_channels = open_channels.copy()
+            open_channels[:, turned] = open_channels[:, turned, ::-1]
+    amplitudes = SingleChannel(found, from_right, frames)
+    magnet_axes = _chain_axes(c.chain)
+    return Scattering(
+        energy=float(energy),
+        kset=kset,
+        leads=("left", "right"),
+        amplitudes=amplitudes,
+        open_channels=open_channels,
+        lead_axes=np.array(lead_axes),
+        lead_magnetic=tuple(not part.independent for part in parts),
+        magnet_axes=magnet_axes,
+        shifted=failed,
+        unitarity_error=found.error,
+        area=area,
+    )
+
+
+def _from_left(
+    c: single_orbital.SingleOrbitalChain, kset: KSet, energy: float, axis: Axis, lead_axes: Sequence[Axis]
+) -> tuple[single_orbital.FromLeft, np.ndarray]:
+    """Amplitudes, and at which momenta they were found slightly above the energy: on a band edge."""
+    found = single_orbital.from_left(c, kset, energy, axis, lead_axes)
+    failed = ~np.isfinite(found.error)
+    if failed.any():
+        index = np.flatnonzero(failed)
+        k, weights = kset.take(index)
+        again = single_orbital.from_left(c, KPoints(k, weights), energy + BAND_EDGE_SHIFT, axis, lead_axes)
+        if not np.all(np.isfinite(again.error)):
+            raise _no_solution(energy, k[np.argmin(np.isfinite(again.error))])
+        points: tuple | np.ndarray = (slice(None), index) if found.t.ndim == 2 else index
+        found.t[points], found.r[points] = again.t, again.r
+        found.open_channels[index], found.error[index] = again.open_channels, again.error
+    return found, failed
+
+
+def _frame(axis: Axis, own: Axis) -> np.ndarray:
+    """U_own^dagger U_axis of two axes; on one line it is the unit or the exchange of the spins, up to phases."""
+    frame = adjoint(su2(own or Z_AXIS)) @ su2(axis or Z_AXIS)
+    return np.where(np.abs(frame) > 0.5, frame, 0) if common_axis(axis, own) else frame
+
+
+def _no_solution(energy: float, phases: np.ndarray) -> InputError:
+    return InputError(
+        f"energy={energy:g} eV: no solution at k={phases.tolist()}; move the energy off the flat band there"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,8 +343,7 @@ def _solve_chain(chain: Chain, k: np.ndarray, energy: float) -> _Piece:
             return piece
         again = _solve_chain_at(chain, k[failed], energy + BAND_EDGE_SHIFT)
     if not np.all(np.isfinite(again.unitarity_error)):
-        phases = k[failed][np.argmin(np.isfinite(again.unitarity_error))].tolist()
-        raise InputError(f"energy={energy:g} eV: no solution at k={phases}; move the energy off the flat band there")
+        raise _no_solution(energy, k[failed][np.argmin(np.isfinite(again.unitarity_error))])
     for whole, part in (
         *((piece.amplitudes[pair], again.amplitudes[pair]) for pair in piece.amplitudes),
         (piece.open_channels, again.open_channels),
@@ -231,9 +381,17 @@ def require_open_leads(chain: Chain, kset: KSet, energy: float) -> None:
     if not isinstance(kset, KMesh):
         return
     index = np.unique(np.linspace(0, kset.size - 1, min(kset.size, CHANNEL_SAMPLE)).astype(int))
-    sweeps, parts = Sweeps(chain, Phases(kset.take(index)[0]), np.array([[float(energy)]])), _lead_parts(chain)
-    for name, part, sigma in zip(("left", "right"), parts, _lead_self_energies(sweeps, parts), strict=True):
-        if not _open_channels(part, sigma)[1].any():
+    k, compiled = kset.take(index)[0], _compiled(chain)
+    parts = _lead_parts(chain)
+    if compiled is not None:
+        channels = single_orbital.open_channels(compiled, k, energy)
+        opened = [channels[:, p].any() for p in range(2)]
+    else:
+        sweeps = Sweeps(chain, Phases(k), np.array([[float(energy)]]))
+        sigma = _lead_self_energies(sweeps, parts)
+        opened = [_open_channels(part, own)[1].any() for part, own in zip(parts, sigma, strict=True)]
+    for name, is_open in zip(("left", "right"), opened, strict=True):
+        if not is_open:
             raise InputError(
                 f"the {name} lead has no open channel at energy={energy:g} eV on this mesh; "
                 "choose an energy inside its band or a finer kmesh"

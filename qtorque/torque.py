@@ -4,6 +4,7 @@ The kernels here are per momentum and energy; `qtorque.bias` integrates them ove
 Spin currents and torques are energies in eV (hbar/2 included) in the laboratory frame of the spin.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import numpy as np
 from qtorque.chain import Chain
 from qtorque.errors import InputError
 from qtorque.green import Phases, Sweeps, blocks
+from qtorque.single_orbital import Joins, SingleOrbitalChains, single_orbital_chains
 
 SMALL_SINE = 1e-4
 """Below this |sin(angle)| the coefficients come from the limit: the torque itself has lost its digits there."""
@@ -72,6 +74,11 @@ def window_kernel(chains: Sequence[Chain], cuts: Cuts, k: np.ndarray, energy: np
     k, energy
         Phases (m, 2) and real energies (m, nE), eV.
     """
+    compiled = _single_orbital(tuple(chains))
+    if compiled is not None:
+        found = Joins(compiled, k, energy).window(cuts.bonds, cuts.layers)
+        found *= 1 / (2 * np.pi)
+        return _chain_columns(found)
     columns, phases, first = [], Phases(k), None
     for chain in chains:
         sweeps = Sweeps(chain, phases, energy, like=first)
@@ -89,6 +96,12 @@ def sea_kernel(chains: Sequence[Chain], cuts: Cuts, k: np.ndarray, z: np.ndarray
     Spin current Re{step Tr[W_a G(l, l+1) - W_a^dagger G(l+1, l)]}/(2 pi), W_a = (1/2){V^dagger, sigma_a}; torque
     -Im{step (i/2) Tr([sigma_a, H] G)}/pi. The integrands are analytic; `step` is f(z) dz/dx.
     """
+    compiled = _single_orbital(tuple(chains))
+    if compiled is not None:
+        found = Joins(compiled, k, z).sea(cuts.bonds, cuts.layers, step)
+        found[:, : 4 * len(cuts.bonds)] *= 1 / (2 * np.pi)
+        found[:, 4 * len(cuts.bonds) :] *= -1 / np.pi
+        return _chain_columns(found)
     columns, phases, first = [], Phases(k), None
     for chain in chains:
         sweeps = Sweeps(chain, phases, z, like=first)
@@ -100,12 +113,41 @@ def sea_kernel(chains: Sequence[Chain], cuts: Cuts, k: np.ndarray, z: np.ndarray
     return _columns_last(columns) / (2 * np.pi)
 
 
+def log_determinants(chains: Sequence[Chain], cut: int, k: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """ln det(1 - g_left V g_right V^dagger) at a cut, relative to the first chain: (m, nodes, chains).
+
+    It is the part of -ln det G that depends on what the halves do to each other.
+    """
+    compiled = _single_orbital(tuple(chains))
+    if compiled is not None:
+        logarithm = Joins(compiled, k, z).log_determinant(cut)
+        return np.moveaxis(logarithm - logarithm[0], 0, -1)
+    phases = Phases(k)
+    first = Sweeps(chains[0], phases, z)
+    joins = [first.join(cut), *(Sweeps(chain, phases, z, like=first).join(cut) for chain in chains[1:])]
+    return np.stack([j.log_determinant_ratio(joins[0]) for j in joins], axis=-1)
+
+
+# An adaptive integral asks for the same chains some hundred times; what is known of them is kept for the last few.
+@functools.lru_cache(maxsize=8)
+def _single_orbital(chains: tuple[Chain, ...]) -> SingleOrbitalChains | None:
+    return single_orbital_chains(chains)
+
+
+def _chain_columns(found: np.ndarray) -> np.ndarray:
+    """(chains, columns, m, n) -> (m, n, chains x columns)."""
+    return np.moveaxis(found.reshape(-1, *found.shape[2:]), 0, -1)
+
+
 def resonance_panels(chains: Sequence[Chain], k: np.ndarray, low: float, high: float) -> list[np.ndarray]:
     """For every k the ends of panels around the narrow resonances between two energies, at any of the angles.
 
     The self-energies are taken in the middle of the window, so that position and width of a resonance elsewhere are
     estimates: panels of growing width surround each. A state that is bound in the middle may decay where it lies.
     """
+    compiled = _single_orbital(tuple(chains))
+    if compiled is not None and not any(c.may_have_states(low, high) for c in compiled.chains):
+        return [np.empty(0)] * len(k)
     phases, window = Phases(k), high - low
     middle = np.array([[0.5 * (low + high)]])
     found = np.concatenate([Sweeps(chain, phases, middle).resonances() for chain in chains], axis=1)

@@ -14,22 +14,35 @@ LEVELS = {
     "errors": -1,
     "units": 0,
     "spin": 0,
+    "_linalg_kernels": -1,
     "_linalg": 0,
+    "_leads_kernels": 0,
+    "_single_orbital_kernels": 0,
+    "_quadrature_kernels": -1,
+    "compiling": 0,
     "quadrature": 0,
     "parallel": 1,
     "store": 1,
+    "checkpoint": 2,
     "materials": 1,
     "brillouin": 1,
+    "refinement": 2,
     "stack": 2,
+    "supercell": 2,
     "chain": 2,
     "bloch": 3,
     "leads": 3,
+    "halves": 3,
+    "evanescent": 4,
     "green": 4,
+    "single_orbital": 4,
+    "density_of_states": 5,
     "scattering": 5,
     "conductances": 6,
     "torque": 6,
     "contour": 6,
     "bias": 7,
+    "thermoelectric": 7,
     "torquemap": 8,
     "llg": 9,
     "plot": 10,
@@ -82,7 +95,7 @@ def test_mpi4py_is_imported_in_one_module_only():
         or (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mpi4py"))
     }
     # The others name its type for the type checker, which is the same statement in the tree.
-    assert users <= {"parallel", "store", "command_line", "llg"}
+    assert users <= {"parallel", "store", "checkpoint", "command_line", "llg"}
     loaded = "import sys, qtorque.store, qtorque.command_line, qtorque.parallel; print('mpi4py' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True).stdout.strip() == "False"
 
