@@ -3,11 +3,14 @@
 Imports of the package stand inside the functions, so that --help of a driver answers at once.
 """
 
+import contextlib
 import math
 import resource
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qtorque import command_line
 
@@ -19,7 +22,18 @@ SAMPLE_TRAJECTORIES = 64
 PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
 """Bytes in the unit of ru_maxrss."""
 SCATTERING_CHUNK = 512
-"""Momenta of one chunk of work in a k-resolved solve."""
+"""Momenta of one chunk of work in a k-resolved solve; larger meshes have `SHARED_CHUNKS` chunks of more, up to
+`LARGEST_CHUNK`."""
+SHARED_CHUNKS = 64
+"""Enough to be shared between ranks; more, smaller ones cost more in the labels of their arrays than in the solve."""
+LARGEST_CHUNK = 4096
+"""Bounds the memory."""
+PICTURE_POINTS = 512
+"""Momenta in each direction that a figure shows at most: about one for each of its pixels."""
+SHIFTED_WEIGHT_LIMIT = 0.01
+"""Share of the zone that may be solved beside the energy asked for; more is an energy on a flat band or a mesh that is
+tied to the band edges, and no accident."""
+EXIT_SHIFTED = 3
 
 
 def add_mesh(parser):
@@ -106,8 +120,12 @@ def dynamics(options):
 
 
 def configuration(options):
-    """Everything a result depends on: all options, and the system with its file and the parameters of build()."""
-    found = {name: value for name, value in vars(options).items() if name not in ("force", "dry_run", "quiet", "set")}
+    """Everything a result depends on: all options, the driver, and the system with its file and parameters."""
+    from qtorque.checkpoint import source_digest
+
+    ignored = (*command_line.RUN_OPTIONS, "set")
+    found = {name: value for name, value in vars(options).items() if name not in ignored}
+    found |= {"driver": Path(sys.argv[0]).name, "driver_source": source_digest(Path(__file__).parent)}
     if "system" in found:
         found["system_parameters"] = command_line.system_settings(options.system, options.set)
         found["system_source"] = Path(options.system).read_text(encoding="utf-8")
@@ -129,28 +147,126 @@ def written(paths):
     return "\n    ".join(["written:", *paths])
 
 
-def over_k(observe, system, mesh, *, energy=0.0, angle=None, comm=None, progress=None):
-    """[observe(scattering) for blocks of the mesh, in order]; a mean over k of `observe` is the sum of the list.
+@dataclass(frozen=True)
+class ZoneSums:
+    """What stays in memory of a result at every momentum, which is in a file.
+
+    Attributes
+    ----------
+    complete
+        Data set of all variables without momenta.
+    picture
+        Data set of the momenta of `mesh`: of the whole mesh, or of those nearest to the points of one that a figure
+        can show. None on ranks but the first.
+    """
+
+    complete: Any
+    picture: Any
+    mesh: Any
+
+
+def blocks_of(mesh):
+    """The numbers of the momenta of every chunk of a k-resolved solve, in their order."""
+    number = math.ceil(mesh.size / _block_size(mesh))
+    return [range(mesh.size * i // number, mesh.size * (i + 1) // number) for i in range(number)]
+
+
+def _block_size(mesh):
+    return min(max(SCATTERING_CHUNK, mesh.size // SHARED_CHUNKS), LARGEST_CHUNK)
+
+
+def solve_over_k(observe, complete, mesh, path, origin, *, force, comm, checkpoint, progress):
+    """Solve at every momentum and write the result to a file by chunks, in memory that does not grow with the mesh.
 
     Parameters
     ----------
     observe
-        Function of a `qtorque.Scattering`.
-    mesh
-        A `qtorque.kmesh`.
-    energy, angle
-        eV, rad.
+        Function of `qtorque.kpoints`, part of the mesh with its weights: a data set over k, and one of sums over these
+        k.
+    complete
+        Function of the sums over the whole mesh: a data set of all that the file holds without k.
+    path, origin
+        The file, and a function that returns the attributes of its provenance.
+
+    Returns
+    -------
+    ZoneSums
     """
     import numpy as np
+    import xarray as xr
 
     import qtorque as qt
-    from qtorque import parallel
+    from qtorque import parallel, store
+
+    shown = qt.kmesh(*(min(n, PICTURE_POINTS) for n in mesh.shape))
+    rows, columns = (((np.arange(m) + 0.5) * n / m).astype(int) for m, n in zip(shown.shape, mesh.shape, strict=True))
+    numbers = (rows[:, None] * mesh.shape[1] + columns).ravel()
+    sums, pieces, start = None, [], 0
+
+    def receive(result):
+        nonlocal sums, start
+        block, part = result
+        file.append(block)
+        stop = start + block.sizes["k"]
+        inside = numbers[np.searchsorted(numbers, start) : np.searchsorted(numbers, stop)]
+        pieces.append(block.isel(k=inside - start))
+        with xr.set_options(keep_attrs=True):
+            sums = part if sums is None else sums + part
+        start = stop
 
     def one(index):
-        return observe(qt.solve(system, energy=energy, kmesh=qt.kpoints(*mesh.take(index)), angle=angle))
+        return observe(qt.kpoints(*mesh.take(np.asarray(index))))
 
-    blocks = np.array_split(np.arange(mesh.size), math.ceil(mesh.size / SCATTERING_CHUNK))
-    return parallel.map_chunks(one, blocks, comm, progress=progress)
+    growing = store.growing_dataset(path, "k", force=force) if is_root(comm) else contextlib.nullcontext()
+    with growing as file:
+        parallel.each_chunk(one, blocks_of(mesh), receive, comm, checkpoint, progress)
+        # All ranks have the sums: what is refused for them is refused by all.
+        sums = sums if comm is None else comm.bcast(sums)
+        rest = complete(sums)
+        if is_root(comm):
+            file.finish(rest, origin())
+    return ZoneSums(rest, xr.concat(pieces, "k") if pieces else None, shown)
+
+
+def k_resolved_estimate(observe, mesh):
+    """One line about what `solve_over_k` writes and holds, and its seconds on one core, from a few momenta."""
+    few = sample(mesh)
+    seconds = seconds_of(lambda: observe(few)) * mesh.size / few.size
+    block, _ = observe(few)
+    point = sum(v.nbytes for v in block.variables.values() if "k" in v.dims) / few.size
+    work = (
+        f"scattering: {mesh.size} k-points in {len(blocks_of(mesh))} chunks, about {seconds:.3g} s on one core; "
+        f"k-resolved output {point * mesh.size / 1e6:.3g} MB on disk, twice that while it runs, "
+        f"{point * _block_size(mesh) / 1e6:.3g} MB in the memory of a rank"
+    )
+    return work, seconds
+
+
+def shifted_weight(*solutions):
+    """The weight of the momenta that sit on a band edge in any of some `qtorque.Scattering` at the same momenta."""
+    import numpy as np
+
+    shifted = np.any([s.shifted for s in solutions], axis=0)
+    return float((solutions[0].kset.weights * shifted).sum())
+
+
+def shifted_report(weight):
+    """The lines about momenta on a band edge: none where there are none."""
+    if weight == 0:
+        return []
+    from qtorque.scattering import BAND_EDGE_SHIFT
+
+    verdict = f"more than the limit {SHIFTED_WEIGHT_LIMIT:g}, " if weight > SHIFTED_WEIGHT_LIMIT else ""
+    move = "move the energy" if verdict else "recorded as shifted_weight"
+    return [f"band edges           weight {weight:.3g} of k solved {BAND_EDGE_SHIFT:g} eV beside, {verdict}{move}"]
+
+
+def end_for_shifted(weight, comm):
+    """End the program with a code of its own if too many momenta sit on a band edge: the last call, on all ranks."""
+    from qtorque import parallel
+
+    if weight > SHIFTED_WEIGHT_LIMIT:
+        parallel.leave(EXIT_SHIFTED, comm)
 
 
 def empty_map(angle, voltage, area):
@@ -235,8 +351,9 @@ def ensemble_estimate(free, tmap, *, voltage, trajectories, duration, dt, **argu
     return work, seconds
 
 
-def report_dry_run(work, seconds, comm):
-    """Print what a run would do."""
+def report_dry_run(estimates, comm):
+    """Print what a run would do: its works, each a line and the seconds on one core."""
+    work, seconds = [line for line, _ in estimates], sum(each for _, each in estimates)
     ranks = 1 if comm is None else comm.size
     # Work comes in chunks of bounded size; what is kept at every k and of every trajectory comes on top.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * PEAK_UNIT

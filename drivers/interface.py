@@ -27,56 +27,47 @@ LONG_NAMES = {
 }
 
 
-def observe(s, lead):
-    """Of a `qtorque.Scattering`: mixing conductance over k, conductance of each spin, open channels of both leads."""
+def observe(k, system, energy, lead):
+    """At some momenta: mixing conductance over k; sums over these k of the conductances and the open channels."""
     import xarray as xr
 
     import qtorque as qt
 
     other = LEADS[1 - LEADS.index(lead)]
+    s = qt.solve(system, energy=energy, kmesh=k)
+    mixing = qt.mixing_conductance(s, lead=lead)
     with xr.set_options(keep_attrs=True):
         conductance = qt.conductance(s, source=lead, target=other).sum("spin_in").rename(spin_out="spin")
-    channels = [qt.sharvin_conductance(s, side) for side in (lead, other)]
-    return qt.mixing_conductance(s, lead=lead), (conductance, *channels)
+    sums = {
+        "g_mix": qt.k_average(mixing),
+        "conductance": conductance,
+        "normal": qt.sharvin_conductance(s, lead),
+        "other": qt.sharvin_conductance(s, other),
+        "shifted_weight": _stages.shifted_weight(s),
+    }
+    return _with_units(mixing.to_dataset()), xr.Dataset(sums)
 
 
-def interface_conductances(system, mesh, *, energy=0.0, lead="left", comm=None, progress=None):
-    """All conductances of an interface.
-
-    Parameters
-    ----------
-    system
-        A stack with a normal lead.
-    mesh
-        A `qtorque.kmesh`.
-    energy
-        eV.
-    lead
-        "left" or "right": the normal one, from which the electrons come.
+def complete(sums):
+    """All conductances of an interface that are means over k, from their sums.
 
     Returns
     -------
     Dataset
-        In e^2/h per cell: mixing_conductance (k) and its mean g_mix; conductance (spin), the spin counted along the
+        In e^2/h per cell: g_mix, the mean mixing conductance; conductance (spin), the spin counted along the
         magnetization of the other lead; sharvin (side, spin); with _corrected what is left after Schep's correction,
         not a number for a spin that conducts nothing. And the polarization of the conductance.
     """
     import xarray as xr
 
     import qtorque as qt
-    from qtorque.parallel import sum_in_order
 
-    at_lead = functools.partial(observe, lead=lead)
-    parts = _stages.over_k(at_lead, system, mesh, energy=energy, comm=comm, progress=progress)
-    mixing = xr.concat([over_k for over_k, _ in parts], "k")
-    conductance, normal, other = sum_in_order([means for _, means in parts])
-    g_mix = qt.k_average(mixing)
+    conductance, normal, other = (sums[name] for name in ("conductance", "normal", "other"))
     conducting = conductance > 0
     d = xr.Dataset(
         {
-            "mixing_conductance": mixing,
-            "g_mix": g_mix,
-            "g_mix_corrected": qt.schep_corrected(g_mix, normal.mean("spin")),
+            "g_mix": sums["g_mix"],
+            "g_mix_corrected": qt.schep_corrected(sums["g_mix"], normal.mean("spin")),
             "conductance": conductance,
             "conductance_corrected": qt.schep_corrected(
                 conductance.where(conducting), normal.where(conducting), other.where(conducting)
@@ -84,10 +75,15 @@ def interface_conductances(system, mesh, *, energy=0.0, lead="left", comm=None, 
             "sharvin": xr.concat([normal, other], "side").assign_coords(side=["normal", "other"]),
         }
     )
-    for name, text in LONG_NAMES.items():
-        d[name].attrs = {"units": "e^2/h per cell", "long_name": text}
     d["polarization"] = (conductance.sel(spin="up") - conductance.sel(spin="down")) / conductance.sum("spin")
     d["polarization"].attrs = {"units": "1", "long_name": "(G_up - G_down)/(G_up + G_down)"}
+    return _with_units(d).assign_attrs(shifted_weight=float(sums["shifted_weight"]))
+
+
+def _with_units(d):
+    for name, text in LONG_NAMES.items():
+        if name in d:
+            d[name].attrs = {"units": "e^2/h per cell", "long_name": text}
     return d
 
 
@@ -115,16 +111,6 @@ def table(d, area):
     return [*lines, f"polarization (G up - G down)/(G up + G down) = {float(d['polarization']):.6f}"]
 
 
-def estimate(system, mesh, energy, lead, comm):
-    """Print the size of the work, with a time measured on a few momenta."""
-    sample = _stages.sample(mesh)
-    seconds = _stages.seconds_of(
-        lambda: _stages.over_k(functools.partial(observe, lead=lead), system, sample, energy=energy)
-    )
-    seconds *= mesh.size / sample.size
-    _stages.report_dry_run([f"scattering: {mesh.size} k-points, about {seconds:.3g} s on one core"], seconds, comm)
-
-
 def run(options, comm):
     import qtorque as qt
     from qtorque import plot, store
@@ -135,19 +121,32 @@ def run(options, comm):
     system = as_layered(command_line.load_system(options.system, options.set))
     mesh = qt.kmesh(options.kmesh)
     require_open_leads(system.chain(), mesh, options.energy)
-    data, picture = command_line.output_files(options.output, ENDINGS, options.force)
+    at = functools.partial(observe, system=system, energy=options.energy, lead=options.lead)
+    configuration = _stages.configuration(options)
+    force = command_line.may_replace(options, configuration)
+    data, picture = command_line.output_files(options.output, ENDINGS, force)
     if options.dry_run:
         if _stages.is_root(comm):
-            estimate(system, mesh, options.energy, options.lead, comm)
+            _stages.report_dry_run([_stages.k_resolved_estimate(at, mesh)], comm)
         return
+
+    def origin():
+        return store.provenance(configuration, comm, wall_time=time.monotonic() - begin)
+
     progress = _stages.label(options, "scattering")
-    d = interface_conductances(system, mesh, energy=options.energy, lead=options.lead, comm=comm, progress=progress)
+    with command_line.resumable(options, configuration, comm) as checkpoint:
+        part = checkpoint.part("scattering")
+        found = _stages.solve_over_k(
+            at, complete, mesh, data, origin, force=force, comm=comm, checkpoint=part, progress=progress
+        )
+        if _stages.is_root(comm):
+            figure = plot.mixing_conductance_map(found.picture["mixing_conductance"], found.mesh)
+            plot.save_figure(figure, picture, force)
+    weight = found.complete.attrs["shifted_weight"]
     if _stages.is_root(comm):
-        command_line.make_folder(options.output)
-        origin = store.provenance(_stages.configuration(options), comm, wall_time=time.monotonic() - begin)
-        store.save_dataset(d, data, force=options.force, provenance=origin)
-        plot.save_figure(plot.mixing_conductance_map(d["mixing_conductance"], mesh), picture, options.force)
-        print(*table(d, system.area), _stages.written([data, picture]), sep="\n")
+        lines = [*table(found.complete, system.area), *_stages.shifted_report(weight)]
+        print(*lines, _stages.written([data, picture]), sep="\n")
+    _stages.end_for_shifted(weight, comm)
 
 
 if __name__ == "__main__":

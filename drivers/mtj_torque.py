@@ -8,6 +8,7 @@ currents), PREFIX_map.nc (the torque map that drivers/switching.py reads) and th
 PREFIX_torque_voltage.png and PREFIX_torque_angle.png.
 """
 
+import functools
 import math
 import time
 
@@ -26,25 +27,31 @@ ENDINGS = (
 STATES = {"parallel": 0.0, "antiparallel": math.pi}
 
 
-def transmissions(system, mesh, *, comm=None, progress=None):
-    """Transmission (configuration, k, spin_in, spin_out) of both states at the Fermi energy and zero bias; the TMR."""
+def observe(k, system):
+    """At some momenta: transmission (configuration, k, spin_in, spin_out) of both states at the Fermi energy and zero
+    bias; its sum over k."""
     import xarray as xr
 
     import qtorque as qt
 
-    def over_k(angle):
-        parts = _stages.over_k(qt.transmission, system, mesh, angle=angle, comm=comm, progress=progress)
-        return xr.concat(parts, "k")
-
-    states = [over_k(angle) for angle in STATES.values()]
-    d = xr.concat(states, "configuration").assign_coords(configuration=list(STATES)).to_dataset()
-    conductance = qt.k_average(d["transmission"])
+    states = [qt.solve(system, energy=0.0, kmesh=k, angle=angle) for angle in STATES.values()]
+    with xr.set_options(keep_attrs=True):
+        over_k = xr.concat([qt.transmission(s) for s in states], "configuration", coords="minimal", compat="override")
+    over_k = over_k.assign_coords(configuration=list(STATES))
+    conductance = qt.k_average(over_k)
     conductance.attrs["long_name"] = "conductance"
-    d["conductance"] = conductance
-    G_P, G_AP = conductance.sum(["spin_in", "spin_out"]).values
+    sums = xr.Dataset({"conductance": conductance, "shifted_weight": _stages.shifted_weight(*states)})
+    return over_k.to_dataset(), sums
+
+
+def complete(sums):
+    """The conductance of both states with the magnetoresistance."""
+    import qtorque as qt
+
+    G_P, G_AP = sums["conductance"].sum(["spin_in", "spin_out"]).values
     ratio = qt.magnetoresistance_ratio(float(G_P), float(G_AP))
-    d["tmr"] = ((), ratio, {"units": "1", "long_name": "(G_P - G_AP)/G_AP"})
-    return d
+    d = sums[["conductance"]].assign(tmr=((), ratio, {"units": "1", "long_name": "(G_P - G_AP)/G_AP"}))
+    return d.assign_attrs(shifted_weight=float(sums["shifted_weight"]))
 
 
 def check_sweep(system, angle, voltage):
@@ -82,22 +89,47 @@ def summary(transmission, torque):
             f"zero-bias coupling   {coupling:.5g} eV per cell = {energy_per_area(coupling, area):.4g} J/m^2, {kind} "
             f"(field-like torque at {degrees:.3g} degrees)"
         )
-    return lines
+    return lines + _stages.shifted_report(transmission.attrs["shifted_weight"])
 
 
-def write(transmission, torque, mesh, paths, force, origin):
-    """Both data sets, the torque map and the figures, with their origin (of `store.provenance`)."""
+def write(transmission, torque, paths, force, origin):
+    """The torque, its map and the figures, with their origin (of `store.provenance`)."""
     import qtorque as qt
     from qtorque import plot, store
 
-    transmission_nc, torque_nc, map_nc, transmission_png, voltage_png, angle_png = paths
-    store.save_dataset(transmission, transmission_nc, force=force, provenance=origin)
+    _, torque_nc, map_nc, transmission_png, voltage_png, angle_png = paths
     store.save_dataset(torque, torque_nc, force=force, provenance=origin)
     qt.TorqueMap.from_dataset(torque.assign_attrs(origin)).save(map_nc, force)
-    panels = {state: transmission["transmission"].sel(configuration=state) for state in STATES}
-    plot.save_figure(plot.transmission_map(panels, mesh), transmission_png, force)
+    panels = {state: transmission.picture["transmission"].sel(configuration=state) for state in STATES}
+    plot.save_figure(plot.transmission_map(panels, transmission.mesh), transmission_png, force)
     plot.save_figure(plot.torque_versus_voltage(torque), voltage_png, force)
     plot.save_figure(plot.torque_versus_angle(torque, float(torque["voltage"][-1])), angle_png, force)
+
+
+def transport(system, mesh, paths, origin, *, options, force, comm, checkpoint):
+    """Torque and transmission, computed, written and summed up: (torque, transmission)."""
+    import qtorque as qt
+
+    torque = qt.spin_torque(
+        system, kmesh=mesh, comm=comm, checkpoint=checkpoint.part("torque"),
+        progress=_stages.label(options, "torque"), **_stages.torque_sweep(options),
+    )  # fmt: skip
+    transmission = _stages.solve_over_k(
+        functools.partial(observe, system=system), complete, mesh, paths[0], origin, force=force, comm=comm,
+        checkpoint=checkpoint.part("transmission"), progress=_stages.label(options, "transmission"),
+    )  # fmt: skip
+    if _stages.is_root(comm):
+        write(transmission, torque, paths, force, origin())
+        print(*summary(transmission.complete, torque), sep="\n", flush=True)
+    return torque, transmission.complete
+
+
+def estimates(system, mesh, options):
+    """Lines about the work, with the seconds of each on one core."""
+    return [
+        _stages.torque_estimate(system, mesh, **_stages.torque_sweep(options)),
+        _stages.k_resolved_estimate(functools.partial(observe, system=system), mesh),
+    ]
 
 
 def run(options, comm):
@@ -109,20 +141,24 @@ def run(options, comm):
     system = as_layered(command_line.load_system(options.system, options.set))
     mesh = qt.kmesh(options.kmesh)
     check_sweep(system, options.angle, options.voltage)
-    sweep = _stages.torque_sweep(options)
-    paths = command_line.output_files(options.output, ENDINGS, options.force)
+    configuration = _stages.configuration(options)
+    force = command_line.may_replace(options, configuration)
+    paths = command_line.output_files(options.output, ENDINGS, force)
     if options.dry_run:
         if _stages.is_root(comm):
-            work, seconds = _stages.torque_estimate(system, mesh, **sweep)
-            _stages.report_dry_run([work], seconds, comm)
+            _stages.report_dry_run(estimates(system, mesh, options), comm)
         return
-    torque = qt.spin_torque(system, kmesh=mesh, comm=comm, progress=_stages.label(options, "torque"), **sweep)
-    transmission = transmissions(system, mesh, comm=comm, progress=_stages.label(options, "transmission"))
+
+    def origin():
+        return store.provenance(configuration, comm, wall_time=time.monotonic() - begin)
+
+    with command_line.resumable(options, configuration, comm) as checkpoint:
+        _, transmission = transport(
+            system, mesh, paths, origin, options=options, force=force, comm=comm, checkpoint=checkpoint
+        )
     if _stages.is_root(comm):
-        command_line.make_folder(options.output)
-        origin = store.provenance(_stages.configuration(options), comm, wall_time=time.monotonic() - begin)
-        write(transmission, torque, mesh, paths, options.force, origin)
-        print(*summary(transmission, torque), _stages.written(paths), sep="\n")
+        print(_stages.written(paths))
+    _stages.end_for_shifted(transmission.attrs["shifted_weight"], comm)
 
 
 if __name__ == "__main__":

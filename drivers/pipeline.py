@@ -27,45 +27,42 @@ def run(options, comm):
     mesh = qt.kmesh(options.kmesh)
     empty = mtj_torque.check_sweep(system, options.angle, options.voltage)
     free = _stages.free_layer(options)
-    sweep = _stages.torque_sweep(options)
     arguments = {"voltage": options.voltage, **_stages.dynamics(options)}
-    paths = command_line.output_files(options.output, mtj_torque.ENDINGS + switching.ENDINGS, options.force)
+    configuration = _stages.configuration(options)
+    force = command_line.may_replace(options, configuration)
+    paths = command_line.output_files(options.output, mtj_torque.ENDINGS + switching.ENDINGS, force)
     if options.dry_run:
         if _stages.is_root(comm):
-            works = [
-                _stages.torque_estimate(system, mesh, **sweep),
-                _stages.ensemble_estimate(free, empty, **arguments),
-            ]
-            _stages.report_dry_run([work for work, _ in works], sum(seconds for _, seconds in works), comm)
+            works = mtj_torque.estimates(system, mesh, options)
+            _stages.report_dry_run([*works, _stages.ensemble_estimate(free, empty, **arguments)], comm)
         return
     _stages.check_ensemble(free, empty, **arguments)
     transport_paths, switching_paths = paths[: len(mtj_torque.ENDINGS)], paths[len(mtj_torque.ENDINGS) :]
 
-    torque = qt.spin_torque(system, kmesh=mesh, comm=comm, progress=_stages.label(options, "torque"), **sweep)
-    transmission = mtj_torque.transmissions(system, mesh, comm=comm, progress=_stages.label(options, "transmission"))
-    configuration = _stages.configuration(options)
-    if _stages.is_root(comm):
-        command_line.make_folder(options.output)
-        origin = store.provenance(configuration, comm, wall_time=time.monotonic() - begin)
-        mtj_torque.write(transmission, torque, mesh, transport_paths, options.force, origin)
+    def origin(seed=None, temperature=None):
+        return store.provenance(configuration, comm, seed, temperature, wall_time=time.monotonic() - begin)
 
-        print(*mtj_torque.summary(transmission, torque), sep="\n", flush=True)
-
-    tmap = qt.TorqueMap.from_dataset(torque)
-    barrier, critical, lines = switching.stability(free, tmap, options.initial)
-    try:
-        r = llg.ensemble(free, tmap, comm=comm, progress=_stages.label(options, "switching"), **arguments)
-    except InputError as error:
-        # Only the real torque can say whether dt is short enough for it; what is finished stays.
-        advice = f"the transport is saved, go on with drivers/switching.py {transport_paths[2]}"
-        raise InputError(f"{error}; {advice}") from None
-    if _stages.is_root(comm):
-        origin = store.provenance(
-            configuration, comm, options.seed, options.temperature, wall_time=time.monotonic() - begin
+    with command_line.resumable(options, configuration, comm) as checkpoint:
+        torque, transmission = mtj_torque.transport(
+            system, mesh, transport_paths, origin, options=options, force=force, comm=comm, checkpoint=checkpoint
         )
-        switching.write(r, critical, barrier, switching_paths, options.force, origin)
+        tmap = qt.TorqueMap.from_dataset(torque)
+        barrier, critical, lines = switching.stability(free, tmap, options.initial)
+        part, progress = checkpoint.part("switching"), _stages.label(options, "switching")
+        try:
+            r = llg.ensemble(free, tmap, comm=comm, checkpoint=part, progress=progress, **arguments)
+        except InputError as error:
+            # Only the real torque can say whether dt is short enough for it; what is finished stays, in its own files.
+            checkpoint.discard()
+            advice = f"the transport is saved, go on with drivers/switching.py {transport_paths[2]}"
+            raise InputError(f"{error}; {advice}") from None
+        if _stages.is_root(comm):
+            found = origin(options.seed, options.temperature)
+            switching.write(r, critical, barrier, switching_paths, force, found)
+    if _stages.is_root(comm):
         print(*lines, *switching.table(r), sep="\n")
         print(_stages.written(paths), f"wall time {time.monotonic() - begin:.0f} s", sep="\n")
+    _stages.end_for_shifted(transmission.attrs["shifted_weight"], comm)
 
 
 if __name__ == "__main__":

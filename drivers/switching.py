@@ -58,6 +58,15 @@ def write(r, critical, barrier, paths, force, origin):
     plot.save_figure(plot.switching_probability(r, critical), paths[1], force)
 
 
+def digest(tmap):
+    """Of all numbers of a torque map."""
+    import hashlib
+
+    d = tmap.to_dataset().drop_attrs()
+    arrays = [d[name].values.tobytes() for name in sorted(map(str, d.variables)) if d[name].dtype.kind in "fc"]
+    return hashlib.blake2b(b"".join(arrays) + repr(float(tmap.area)).encode(), digest_size=8).hexdigest()
+
+
 def run(options, comm):
     import qtorque as qt
     from qtorque import llg, store
@@ -67,20 +76,24 @@ def run(options, comm):
     free = _stages.free_layer(options)
     voltage = tmap.voltage if options.voltage is None else options.voltage
     arguments = {"voltage": voltage, **_stages.dynamics(options)}
-    paths = command_line.output_files(options.output, ENDINGS, options.force)
+    known = {**_stages.configuration(options), "map_digest": digest(tmap), "map_attributes": tmap.attributes}
+    # The same map, made again, differs in its attributes: in its date, to begin with.
+    decisive = {name: value for name, value in known.items() if name not in ("map", "map_attributes")}
+    force = command_line.may_replace(options, decisive)
+    paths = command_line.output_files(options.output, ENDINGS, force)
     if options.dry_run:
         if _stages.is_root(comm):
-            work, seconds = _stages.ensemble_estimate(free, tmap, **arguments)
-            _stages.report_dry_run([work], seconds, comm)
+            _stages.report_dry_run([_stages.ensemble_estimate(free, tmap, **arguments)], comm)
         return
     _stages.check_ensemble(free, tmap, **arguments)
     barrier, critical, lines = stability(free, tmap, options.initial)
-    r = llg.ensemble(free, tmap, comm=comm, progress=_stages.label(options, "switching"), **arguments)
+    with command_line.resumable(options, decisive, comm) as checkpoint:
+        part, progress = checkpoint.part("switching"), _stages.label(options, "switching")
+        r = llg.ensemble(free, tmap, comm=comm, checkpoint=part, progress=progress, **arguments)
+        if _stages.is_root(comm):
+            origin = store.provenance(known, comm, options.seed, options.temperature, time.monotonic() - begin)
+            write(r, critical, barrier, paths, force, origin)
     if _stages.is_root(comm):
-        command_line.make_folder(options.output)
-        known = {**_stages.configuration(options), "map_attributes": tmap.attributes}
-        origin = store.provenance(known, comm, options.seed, options.temperature, time.monotonic() - begin)
-        write(r, critical, barrier, paths, options.force, origin)
         print(*lines, *table(r), _stages.written(paths), sep="\n")
 
 

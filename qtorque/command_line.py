@@ -6,26 +6,37 @@ A driver parses, calls, saves:
 
     def run(options, comm):
         stack = command_line.load_system(options.system, options.set)
+        configuration = {...}
+        force = command_line.may_replace(options, configuration)
+        (output,) = command_line.output_files(options.output, ["_torque.nc"], force)
         if options.dry_run:
             return
-        (output,) = command_line.output_files(options.output, ["_torque.nc"], options.force)
-        torque = qt.spin_torque(stack, angle=options.angle, ..., comm=comm)
-        if comm is None or comm.rank == 0:
-            command_line.make_folder(options.output)
-            store.save_dataset(torque, output, force=options.force, provenance=...)
+        with command_line.resumable(options, configuration, comm) as checkpoint:
+            torque = qt.spin_torque(stack, angle=options.angle, ..., comm=comm, checkpoint=checkpoint.part("torque"))
+            if comm is None or comm.rank == 0:
+                store.save_dataset(torque, output, force=force, provenance=...)
 
     if __name__ == "__main__":
         parser = command_line.parser(__doc__, system="systems/mtj.py", output="mtj")
         parser.add_argument("--angle", type=command_line.grid, default="0:pi:9", help="rad, start:stop:count or a,b,c")
         command_line.main(run, parser)
 
-Bad input ends a driver with exit code 2, one line on stderr and nothing written; any other exception on any rank ends
-all of them with exit code 1. Importing this module loads the standard library alone, so that `--help` answers at once.
+Exit codes:
+
+     0  done
+     1  an error that is no bad input, on any rank, with its traceback
+     2  bad input: one line on stderr, nothing written
+     3  done and written, but too many momenta sit on a band edge and were solved beside it (transmission, interface)
+    75  ended before its end by SIGTERM, SIGUSR1, --max-seconds or a file named STOP: the same command goes on
+
+75 is EX_TEMPFAIL of sysexits.h. Importing this module loads the standard library alone, so that `--help` answers at
+once.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import importlib.util
 import inspect
@@ -34,7 +45,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -44,6 +55,12 @@ from qtorque.errors import InputError
 if TYPE_CHECKING:
     from mpi4py.MPI import Intracomm
 
+    from qtorque.checkpoint import FolderCheckpoint
+
+EXIT_INTERRUPTED = 75
+STOP_FILE = "STOP"
+RUN_OPTIONS = ("output", "force", "dry_run", "quiet", "max_seconds")
+"""Options that say how a run goes and where its files are, and change no result."""
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 MULTIPLE_OF_PI = re.compile(r"(?P<sign>[+-]?)(?:(?P<factor>[\d.]+)\*?)?pi(?:/(?P<divisor>[\d.]*[1-9][\d.]*))?")
 NEGATIVE_VALUE = re.compile(r"-(\d|\.\d|pi)")
@@ -88,6 +105,11 @@ def parser(description: str, *, system: str | None = None, output: str) -> argpa
     result.add_argument("--force", action="store_true", help="replace existing output")
     result.add_argument("--dry-run", action="store_true", help="check the input, report the work and stop")
     result.add_argument("--quiet", action="store_true", help="no header and no progress")
+    result.add_argument(
+        "--max-seconds", type=number, metavar="S",
+        help="end after about this time, to be continued by the same command (exit code 75); as SIGTERM, SIGUSR1 and a "
+        "file named STOP here or beside the output do",
+    )  # fmt: skip
     return result
 
 
@@ -115,7 +137,61 @@ def main(
         header = parallel.header(comm)
         if not options.quiet and (comm is None or comm.rank == 0):
             print(header, flush=True)
-        run(options, comm)
+        try:
+            run(options, comm)
+        except parallel.Interrupted as end:
+            if comm is None or comm.rank == 0:
+                print(f"qtorque: {end}", file=sys.stderr, flush=True)
+            parallel.leave(EXIT_INTERRUPTED, comm)
+
+
+def checkpoint_folder(prefix: str) -> Path:
+    """Where a run with this --output keeps what it has finished."""
+    return Path(f"{prefix}.checkpoint")
+
+
+def may_replace(options: argparse.Namespace, configuration: Mapping[str, Any]) -> bool:
+    """Whether existing output may be replaced: by --force, or where an unfinished run of this configuration made it."""
+    from qtorque import checkpoint
+
+    return options.force or checkpoint.is_unfinished(checkpoint_folder(options.output), configuration)
+
+
+@contextlib.contextmanager
+def resumable(
+    options: argparse.Namespace, configuration: Mapping[str, Any], comm: Intracomm | None
+) -> Iterator[FolderCheckpoint]:
+    """The checkpoint of a run, for the body of a `with` that computes and writes. Collective.
+
+    It goes on with an unfinished run of the same --output and configuration, hears signals, and is removed at the end
+    of the body. A signal, --max-seconds or a file named STOP ends the sweep that is going on: see `main`.
+
+    Parameters
+    ----------
+    configuration
+        All that the results depend on.
+
+    Raises
+    ------
+    InputError
+        If a run of another configuration is unfinished there, without --force; or the file STOP exists.
+    """
+    from qtorque import checkpoint
+
+    folder = checkpoint_folder(options.output)
+    stop = checkpoint.StopRequest(options.max_seconds, [Path(STOP_FILE), folder.with_name(STOP_FILE)])
+    kept = checkpoint.FolderCheckpoint.open(folder, configuration, comm=comm, stop_reason=stop, force=options.force)
+    try:
+        with stop.listening():
+            yield kept
+    except InputError:
+        # Refused before any work. What has been computed stays: a late refusal may be no more than a full disk.
+        if kept.is_empty:
+            kept.discard()
+        raise
+    except parallel.Interrupted as end:
+        raise parallel.Interrupted(f"{end}, kept in {folder}; rerun the same command to continue") from None
+    kept.remove(comm)
 
 
 def output_files(prefix: str, endings: Sequence[str], force: bool = False) -> list[str]:

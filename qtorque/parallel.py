@@ -3,6 +3,8 @@
 The only module that imports mpi4py, and only inside functions: a serial run needs no MPI library. `comm=None` means
 serial everywhere. Work is cut into chunks by the problem, never by the number of ranks, and results come back in the
 order of the chunks on every rank; a caller that adds them up in that order gets the same bits on 1, 2, 3 or 8 ranks.
+
+A run that is to end before its work is done learns so from its checkpoint: the ranks agree and all raise `Interrupted`.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 from qtorque.errors import InputError
 
@@ -73,14 +75,28 @@ def world() -> Intracomm | None:
     return MPI.COMM_WORLD
 
 
+class Interrupted(Exception):  # noqa: N818 -- no error: the run ends as it was told to
+    """A run ends before its work is done. All ranks of a sweep raise it together; what is finished is kept."""
+
+
 class Checkpoint(Protocol):
-    """Keeps the results of finished chunks, each under its index. Ranks call it only for their own chunks."""
+    """Keeps the results of finished chunks, each under its number, and says when the run is to end.
+
+    Ranks load and save their own chunks only. Numbers are those of one sweep: each further sweep needs a part of its
+    own.
+    """
 
     def load(self, index: int) -> Any | None:
         """The result of chunk `index`, None if it is not finished."""
 
     def save(self, index: int, result: Any) -> None:
         """Keep the result of chunk `index`."""
+
+    def part(self, name: str) -> Checkpoint:
+        """The checkpoint of another sweep of the same run; parts have parts."""
+
+    def stop_reason(self) -> str | None:
+        """Why the run is to end now, None to go on. Asked before every chunk; ranks may differ for a while."""
 
 
 def map_chunks(
@@ -102,26 +118,36 @@ def map_chunks(
         Collective on it; None is serial.
         An exception on one rank ends all of them (see `abort_on_error`), whatever the script was started with.
     checkpoint
-        Chunks it can load are not computed; every computed one is saved at once, by the rank that computed it.
+        Chunks it can load are not computed; every computed one is saved at once, by the rank that computed it. On all
+        ranks or on none.
     progress
         A label: rank 0 reports the state of its own share on stderr, as a bar on a terminal and as a line every few
         seconds in a log. None is silent.
+
+    Raises
+    ------
+    Interrupted
+        On all ranks, if the checkpoint of one of them gave a reason to stop before all chunks were done.
     """
     chunks = list(chunks)
     rank, size = (0, 1) if comm is None else (comm.rank, comm.size)
     mine = range(rank, len(chunks), size)
     finished: dict[int, Result] = {}
-    if checkpoint is not None:
-        finished = {i: result for i in mine if (result := checkpoint.load(i)) is not None}
-    missing = [i for i in mine if i not in finished]
     # Ranks without the error would wait for the others for ever, in a user's own script too.
-    guard = abort_on_error(comm) if size > 1 else contextlib.nullcontext()
-    with guard, _Progress(progress if rank == 0 else None, len(missing)) as meter:
-        for i in missing:
-            finished[i] = function(chunks[i])
-            if checkpoint is not None:
-                checkpoint.save(i, finished[i])
-            meter.step()
+    with _guard(comm):
+        if checkpoint is not None:
+            finished = {i: result for i in mine if (result := checkpoint.load(i)) is not None}
+        missing = [i for i in mine if i not in finished]
+        stop = _Stop(checkpoint, comm)
+        with _Progress(progress if rank == 0 else None, len(missing)) as meter:
+            for i in missing:
+                if stop.asked():
+                    break
+                finished[i] = function(chunks[i])
+                if checkpoint is not None:
+                    checkpoint.save(i, finished[i])
+                meter.step()
+        stop.agree(len(finished), len(chunks), progress)
     if comm is None or size == 1:
         return [finished[i] for i in mine]
     # Pickle protocol 5 sends the arrays' own memory beside the pickle: no second copy, no limit of 2 GiB.
@@ -129,6 +155,97 @@ def map_chunks(
 
     shares = pkl5.Intracomm(comm).allgather([finished[i] for i in mine])
     return [shares[i % size][i // size] for i in range(len(chunks))]
+
+
+def each_chunk(
+    function: Callable[[Chunk], Result],
+    chunks: Sequence[Chunk],
+    receive: Callable[[Result], None],
+    comm: Intracomm | None = None,
+    checkpoint: Checkpoint | None = None,
+    progress: str | None = None,
+) -> None:
+    """receive(function(chunk)) on rank 0 for every chunk in the order of the chunks; nothing is kept.
+
+    For results too large to be held at once: each rank holds one, rank 0 one of every rank. Other arguments and errors
+    are those of `map_chunks`. The ranks wait for each other after every round of chunks, so chunks should take about
+    the same time.
+    """
+    rank, size = (0, 1) if comm is None else (comm.rank, comm.size)
+    with _guard(comm), _Progress(progress if rank == 0 else None, -(-len(chunks) // size)) as meter:
+        for first in range(0, len(chunks), size):
+            reason = None if checkpoint is None else checkpoint.stop_reason()
+            reasons = [reason] if comm is None or size == 1 else comm.allgather(reason)
+            _end_for(reasons, first, len(chunks), progress)
+            i = first + rank
+            result = None if checkpoint is None or i >= len(chunks) else checkpoint.load(i)
+            if result is None and i < len(chunks):
+                result = function(chunks[i])
+                if checkpoint is not None:
+                    checkpoint.save(i, result)
+            for received in _gathered(result, comm)[: len(chunks) - first]:
+                receive(received)
+            meter.step()
+
+
+def _gathered(result: Any, comm: Intracomm | None) -> list[Any]:
+    """The results of all ranks on rank 0, nothing on the others."""
+    if comm is None or comm.size == 1:
+        return [result]
+    from mpi4py.util import pkl5
+
+    return pkl5.Intracomm(comm).gather(result) or []
+
+
+def _guard(comm: Intracomm | None) -> contextlib.AbstractContextManager[None]:
+    return abort_on_error(comm) if comm is not None and comm.size > 1 else contextlib.nullcontext()
+
+
+def _end_for(reasons: Sequence[str | None], done: int, total: int, label: str | None) -> None:
+    """`Interrupted` for the first reason there is, None for none."""
+    reason = next((reason for reason in reasons if reason is not None), None)
+    if reason is not None:
+        sweep = "" if label is None else f" of {label}"
+        raise Interrupted(f"{reason}: {done} of {total} chunks{sweep} done")
+
+
+class _Stop:
+    """Whether the ranks of a sweep are to stop; the first rank that is asked to tells the others."""
+
+    def __init__(self, checkpoint: Checkpoint | None, comm: Intracomm | None):
+        self.checkpoint = checkpoint
+        # Its own communicator: `function` may use the other one.
+        self.comm = None if checkpoint is None or comm is None or comm.size == 1 else comm.Dup()
+        self.reason: str | None = None
+        self.sent: list[Any] = []
+
+    def asked(self) -> bool:
+        """Whether this rank is to stop. Not collective."""
+        if self.checkpoint is None:
+            return False
+        self.reason = self.checkpoint.stop_reason()
+        if self.comm is None or self.reason is None:
+            return self.reason is not None or (self.comm is not None and self.comm.Iprobe())
+        # A signal may reach one rank alone, and the shares of the others may take hours.
+        self.sent = [self.comm.Isend(bytearray(), other) for other in self._others()]
+        return True
+
+    def agree(self, done: int, total: int, label: str | None) -> None:
+        """`Interrupted` on all ranks if one of them has stopped; each has done `done` of `total` chunks. Collective."""
+        if self.comm is None:
+            _end_for([self.reason], done, total, label)
+            return
+        states = self.comm.allgather((self.reason, done))
+        for other in self._others():
+            if states[other][0] is not None:
+                self.comm.Recv(bytearray(), other)
+        for request in self.sent:
+            request.Wait()
+        self.comm.Free()
+        _end_for([reason for reason, _ in states], sum(share for _, share in states), total, label)
+
+    def _others(self) -> list[int]:
+        return [] if self.comm is None else [rank for rank in range(self.comm.size) if rank != self.comm.rank]
 
 
 def sum_in_order(results: Sequence[Any]) -> Any:
@@ -245,34 +362,50 @@ def abort_on_error(comm: Intracomm | None = None) -> Iterator[None]:
     """Around the body of a program: no error leaves a rank waiting for another. Collective.
 
     An `InputError` on all ranks ends the program with exit code 2 and one line on stderr; on some ranks only, with the
-    line of each of these ranks. Any other exception ends all ranks with exit code 1 and its traceback under its rank.
+    line of each of these ranks. Any other exception ends all ranks with exit code 1 and its traceback under its rank,
+    but `Interrupted`, which all ranks raise together, passes.
     """
     if comm is None or comm.size == 1:
         try:
             yield
         except InputError as error:
             _print_input_error(error)
-            raise SystemExit(2) from None
+            leave(2, comm)
         return
     # Its own communicator: the ranks may be in the midst of different calls on `comm`.
     guard = comm.Dup()
     try:
         yield
+    except Interrupted:
+        guard.Free()
+        raise
     except InputError as error:
         if _reached_by_all(guard):
             if comm.rank == 0:
                 _print_input_error(error)
-            # mpi4py aborts, with a message of the MPI library, when a program ends in failure before it finalizes.
-            from mpi4py import MPI
-
-            MPI.Finalize()
-            raise SystemExit(2) from None
+            leave(2, comm)
         _print_input_error(error)
         comm.Abort(2)
     except Exception:
         print(f"rank {comm.rank} of {comm.size}:\n{traceback.format_exc()}", end="", file=sys.stderr, flush=True)
         comm.Abort(1)
     guard.Free()
+
+
+def leave(code: int, comm: Intracomm | None = None) -> NoReturn:
+    """End the program on all ranks with an exit code; no error of one rank, no message of the MPI library. Collective.
+
+    Raises
+    ------
+    SystemExit
+        MPI is finalized before.
+    """
+    if comm is not None:
+        # mpi4py aborts, with a message of the MPI library, when a program ends in failure before it finalizes.
+        from mpi4py import MPI
+
+        MPI.Finalize()
+    raise SystemExit(code) from None
 
 
 def _print_input_error(error: InputError) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import glob
 import importlib.metadata
 import json
 import os
@@ -26,6 +27,7 @@ import numpy as np
 from qtorque.errors import InputError
 
 if TYPE_CHECKING:
+    import h5netcdf
     import xarray as xr
     from mpi4py.MPI import Intracomm
 
@@ -78,6 +80,52 @@ def save_dataset(
         stored.to_netcdf(temporary, engine="h5netcdf")
 
 
+class GrowingDataset:
+    """A data set that is written block by block along one dimension; made by `growing_dataset`."""
+
+    def __init__(self, path: Path, dim: str):
+        self.path, self.dim, self.size = path, dim, 0
+        self.file: h5netcdf.File | None = None
+
+    def append(self, block: xr.Dataset) -> None:
+        """Write the next block. All have the same variables; those without the dimension are taken from the first."""
+        import h5netcdf
+
+        stored = _split_complex(block)
+        start, self.size = self.size, self.size + stored.sizes[self.dim]
+        if self.file is None:
+            stored.to_netcdf(self.path, engine="h5netcdf", unlimited_dims=[self.dim])
+            self.file = h5netcdf.File(self.path, "r+")
+            return
+        self.file.resize_dimension(self.dim, self.size)
+        for name, variable in stored.variables.items():
+            if self.dim in variable.dims:
+                place = tuple(slice(start, None) if dim == self.dim else slice(None) for dim in variable.dims)
+                self.file.variables[str(name)][place] = variable.values
+
+    def finish(self, rest: xr.Dataset, provenance: Mapping[str, str | int | float] | None = None) -> None:
+        """Add variables without the dimension, and the attributes; at least one block must have been written."""
+        self.close()
+        _split_complex(rest).assign_attrs(provenance or {}).to_netcdf(self.path, mode="a", engine="h5netcdf")
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+
+
+@contextlib.contextmanager
+def growing_dataset(path: str | os.PathLike, dim: str, *, force: bool = False) -> Iterator[GrowingDataset]:
+    """Write a data set larger than memory as NetCDF, in blocks along `dim`; like `save_dataset` whole or not at all."""
+    refuse_existing(path, force)
+    with replacement_of(Path(path)) as temporary:
+        dataset = GrowingDataset(temporary, dim)
+        try:
+            yield dataset
+        finally:
+            dataset.close()
+
+
 def load_dataset(path: str | os.PathLike) -> xr.Dataset:
     """The data set that `save_dataset` wrote, in memory; the file is closed again."""
     import xarray as xr
@@ -97,6 +145,10 @@ def load_dataset(path: str | os.PathLike) -> xr.Dataset:
 def replacement_of(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` (a rename works only within one file system) that replaces it if all goes well."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # What a killed run has left behind. A second run that writes the same file at this moment fails for it, with an
+    # error; without it nobody ever finds the hidden files.
+    for left_behind in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        left_behind.unlink(missing_ok=True)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -146,21 +198,32 @@ def provenance(
     Parameters
     ----------
     configuration
-        Everything the result depends on, kept as JSON; arrays become lists, other objects their `str`.
+        Everything the result depends on, kept as JSON (`as_json`).
     seed, temperature, wall_time
         The random seed, the temperature in K and the seconds the calculation took, where there are any.
     """
     attributes: dict[str, str | int | float] = {
-        "configuration": json.dumps(configuration, default=_plain),
+        "configuration": as_json(configuration),
         "command_line": shlex.join(sys.orig_argv),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "host": platform.node(),
         "ranks": 1 if comm is None else comm.size,
         "python_version": platform.python_version(),
     }
-    attributes |= {f"{name}_version": importlib.metadata.version(name) for name in RECORDED_PACKAGES}
-    found = {"git_commit": _git_commit(), "seed": seed, "temperature": temperature, "wall_time": wall_time}
-    return attributes | {name: value for name, value in found.items() if value is not None}
+    found = {"seed": seed, "temperature": temperature, "wall_time": wall_time}
+    return attributes | versions() | {name: value for name, value in found.items() if value is not None}
+
+
+def versions() -> dict[str, str]:
+    """Versions of the package and of what it computes with, and the git commit where it runs from a checkout."""
+    found = {f"{name}_version": importlib.metadata.version(name) for name in RECORDED_PACKAGES}
+    commit = _git_commit()
+    return found if commit is None else found | {"git_commit": commit}
+
+
+def as_json(configuration: Mapping[str, Any]) -> str:
+    """JSON of a configuration: arrays become lists, other objects their `str`."""
+    return json.dumps(configuration, default=_plain)
 
 
 def _plain(value: Any) -> Any:

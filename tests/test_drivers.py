@@ -1,5 +1,6 @@
 """Every script in drivers/ and benchmarks/ runs; bad input ends with one line; ranks change no bit of a result."""
 
+import importlib
 import json
 import os
 import re
@@ -11,12 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
-from qtorque import store
+import qtorque as qt
+from qtorque import command_line, store
 
 ROOT = Path(__file__).parents[1]
 DRIVERS = ("interface", "mtj_torque", "switching", "pipeline")
 HELP_SECONDS = 1.0
+ROUNDING = 1e-12
+"""Sums over k in another order, and solves of other blocks."""
 TINY_TORQUE = ["--kmesh", "4", "--angle", "0:pi:3", "--voltage", "-1:1:3", "--tolerance", "1e-4"]
 TINY_ENSEMBLE = ["--trajectories", "3", "--duration", "1e-10", "--temperature", "300", "--seed", "5"]
 TINY = {
@@ -61,6 +66,13 @@ def within(monkeypatch, capsys):
         return subprocess.CompletedProcess(sys.argv, code, output.out, output.err)
 
     return run
+
+
+@pytest.fixture
+def stages(monkeypatch):
+    """The module drivers/_stages.py."""
+    monkeypatch.syspath_prepend(ROOT / "drivers")
+    return importlib.import_module("_stages")
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +121,87 @@ def test_the_pipeline_does_not_depend_on_the_number_of_ranks(serial, mpirun, tmp
         assert set(one.variables) == set(two.variables)
         for name in one.variables:
             assert one[name].values.tobytes() == two[name].values.tobytes(), f"{name} in {path.name}"
+
+
+def test_what_is_written_chunk_by_chunk_is_every_momentum_in_its_order(within, tmp_path):
+    # 24 chunks of momenta that are no divisor of the mesh.
+    run = within("interface", "--kmesh", "110", "-o", tmp_path / "nf", "--quiet")
+    assert run.returncode == 0, run.stderr
+    d = store.load_dataset(tmp_path / "nf_interface.nc")
+    s = qt.solve(command_line.load_system(ROOT / "systems/nf_interface.py"), kmesh=qt.kmesh(110))
+    np.testing.assert_allclose(d["mixing_conductance"], qt.mixing_conductance(s), atol=ROUNDING)
+    np.testing.assert_allclose(d["g_mix"], qt.k_average(d["mixing_conductance"]), rtol=ROUNDING)
+    np.testing.assert_allclose(d["conductance"], qt.conductance(s).sum("spin_in"), rtol=ROUNDING)
+    np.testing.assert_array_equal(d["k1"], qt.kmesh(110).points[:, 0])
+    assert d.attrs["shifted_weight"] == 0
+
+
+def test_a_figure_shows_the_momenta_nearest_to_those_it_has_room_for(stages, tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "PICTURE_POINTS", 4)
+    monkeypatch.setattr(stages, "SCATTERING_CHUNK", 10)
+
+    def observe(k):
+        sums = xr.Dataset({"sum": float(k.weights.sum())})
+        return xr.Dataset({"first": ("k", k.points[:, 0]), "second": ("k", k.points[:, 1])}), sums
+
+    found = stages.solve_over_k(
+        observe, lambda sums: sums, qt.kmesh(12, 3), tmp_path / "x.nc", dict,
+        force=False, comm=None, checkpoint=None, progress=None,
+    )  # fmt: skip
+    assert found.mesh == qt.kmesh(4, 3)
+    shown = np.stack([found.picture["first"], found.picture["second"]], axis=-1)
+    # Midpoints of three cells each: the mesh of the figure is part of the whole mesh.
+    np.testing.assert_allclose(shown, qt.kmesh(4, 3).points, rtol=ROUNDING)
+    assert float(found.complete["sum"]) == pytest.approx(1, rel=ROUNDING)
+    assert store.load_dataset(tmp_path / "x.nc").sizes["k"] == 36
+
+
+ON_AN_EDGE = """
+import dataclasses
+import runpy
+import sys
+
+import qtorque as qt
+from qtorque.scattering import solve
+
+
+def on_an_edge(*arguments, **named):
+    # Which momenta an engine has to shift is its own affair; here it is those of the first row.
+    s = solve(*arguments, **named)
+    return dataclasses.replace(s, shifted=s.kset.points[:, 0] < 6.2831853 / {mesh})
+
+
+qt.solve = on_an_edge
+sys.argv = [{driver!r}, {system!r}, "--kmesh", "{mesh}", "-o", {output!r}, "--quiet"]
+sys.path.insert(0, {folder!r})
+runpy.run_path({driver!r}, run_name="__main__")
+"""
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(("mesh", "code"), [(24, 3), (120, 0)])
+def test_momenta_on_a_band_edge_are_reported_and_too_many_end_with_code_3(mpirun, tmp_path, mesh, code):
+    paths = {"driver": "drivers/interface.py", "folder": "drivers", "system": "systems/nf_interface.py"}
+    paths = {name: str(ROOT / path) for name, path in paths.items()} | {"output": str(tmp_path / "nf")}
+    run = mpirun(2, ON_AN_EDGE.format(mesh=mesh, **paths))
+    assert run.returncode == code, run.stderr
+    assert "abort" not in run.stderr.lower()
+    weight = store.load_dataset(tmp_path / "nf_interface.nc").attrs["shifted_weight"]
+    assert weight == pytest.approx(1 / mesh, rel=ROUNDING)
+    assert f"weight {weight:.3g} of k solved" in run.stdout
+    assert ("more than the limit 0.01" in run.stdout) == (code == 3)
+    assert (tmp_path / "nf_interface.png").exists()
+    assert not (tmp_path / "nf.checkpoint").exists()
+
+
+@pytest.mark.parametrize("name", ["interface", "mtj_torque", "pipeline"])
+def test_a_dry_run_says_what_the_k_resolved_output_takes(within, name, tmp_path):
+    run = within(name, *TINY[name], "--kmesh", "2048", "--dry-run", "-o", tmp_path / "x")
+    assert run.returncode == 0, run.stderr
+    megabytes = float(re.search(r"k-resolved output ([\d.e+]+) MB on disk", run.stdout)[1])
+    # k1, k2 and the weight; a complex number, or four probabilities in two states.
+    doubles = 3 + (2 if name == "interface" else 8)
+    assert megabytes == pytest.approx(2048**2 * 8 * doubles / 1e6, rel=0.01)
 
 
 @pytest.mark.parametrize("name", DRIVERS)

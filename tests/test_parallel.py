@@ -51,6 +51,9 @@ class Memory:
         self.results[index] = result
         self.saved.append(index)
 
+    def stop_reason(self):
+        return None
+
 
 def python(code, **environment):
     environment = os.environ | environment
@@ -195,6 +198,44 @@ def test_fewer_chunks_than_ranks_end_well(mpirun):
 
 
 @pytest.mark.mpi
+def test_chunks_one_by_one_reach_the_first_rank_alone_in_order(mpirun):
+    script = """
+from qtorque import parallel
+
+comm, received = parallel.world(), []
+parallel.each_chunk(lambda chunk: 10 * chunk, range(7), received.append, comm)
+found = comm.gather(received)
+if comm.rank == 0: print(found)
+"""
+    run = mpirun(3, script)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == "[[0, 10, 20, 30, 40, 50, 60], [], []]\n"
+
+
+@pytest.mark.mpi
+def test_an_interrupted_sweep_is_an_ordinary_exception_of_all_ranks_to_a_script(mpirun):
+    script = """
+from qtorque import parallel
+
+comm = parallel.world()
+
+class Kept(dict):
+    load, save = dict.get, dict.__setitem__
+    def stop_reason(self):
+        return "told to" if comm.rank == 1 and len(self) == 1 else None
+
+try:
+    parallel.map_chunks(lambda chunk: chunk, range(4), comm, Kept())
+except parallel.Interrupted as end:
+    found = comm.gather(str(end).split(":")[0])
+    if comm.rank == 0: print(found)
+"""
+    run = mpirun(2, script)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == "['told to', 'told to']\n"
+
+
+@pytest.mark.mpi
 def test_an_exception_on_one_rank_ends_all_ranks(mpirun):
     start = time.monotonic()
     run = mpirun(3, GUARDED.format(body="if comm.rank == 1: 1 / 0"))
@@ -205,8 +246,9 @@ def test_an_exception_on_one_rank_ends_all_ranks(mpirun):
 
 
 @pytest.mark.mpi
-def test_bad_input_on_all_ranks_gives_code_2_and_exactly_one_line(mpirun):
-    run = mpirun(3, GUARDED.format(body="raise InputError('alpha=-1 is negative; give a positive number')"))
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_bad_input_on_all_ranks_gives_code_2_and_exactly_one_line(mpirun, ranks):
+    run = mpirun(ranks, GUARDED.format(body="raise InputError('alpha=-1 is negative; give a positive number')"))
     assert run.returncode == 2
     assert run.stderr == "qtorque: alpha=-1 is negative; give a positive number\n"
 

@@ -90,6 +90,47 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else(dataset, tmp_path,
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("size", [1, 3, 7])
+def test_a_data_set_written_in_blocks_is_the_one_written_at_once(tmp_path, size):
+    k = np.arange(7.0)
+    whole = xr.Dataset(
+        {
+            "transmission": (("state", "k"), np.stack([k / 3, k / 7]), {"units": "1", "long_name": "transmission"}),
+            "g_mix": ("k", k / 3 - 1j * k, {"units": "e^2/h"}),
+            "failed": ("k", k > 3),
+        },
+        coords={"state": ["parallel", "antiparallel"], "weight": ("k", k / 21)},
+    )
+    rest = xr.Dataset({"mean": ("state", [1.0, 2.0]), "sum": ((), 1 - 2j)}, attrs={"title": "test"})
+    with store.growing_dataset(tmp_path / "blocks.nc", "k") as file:
+        for start in range(0, 7, size):
+            file.append(whole.isel(k=slice(start, start + size)))
+        file.finish(rest, provenance={"seed": 7})
+    store.save_dataset(whole.merge(rest).assign_attrs(rest.attrs), tmp_path / "once.nc", provenance={"seed": 7})
+    blocks, once = (store.load_dataset(tmp_path / name) for name in ("blocks.nc", "once.nc"))
+    xr.testing.assert_identical(blocks, once)
+    assert all(blocks[name].values.tobytes() == once[name].values.tobytes() for name in once.variables)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["blocks.nc", "once.nc"]
+
+
+def test_a_data_set_that_does_not_grow_to_its_end_leaves_the_old_file_and_nothing_else(dataset, tmp_path):
+    path = tmp_path / "d.nc"
+    store.save_dataset(dataset, path)
+    before = path.read_bytes()
+
+    def fail_after_a_block():
+        with store.growing_dataset(path, "energy", force=True) as file:
+            file.append(dataset[["count"]])
+            raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        fail_after_a_block()
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(InputError, match="exists"), store.growing_dataset(path, "energy"):
+        pass
+
+
 def test_output_that_cannot_be_written_is_refused_before_any_work(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"folder .*missing' does not exist; create it"):
         store.refuse_existing(tmp_path / "missing" / "d.nc")
