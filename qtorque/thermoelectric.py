@@ -1,0 +1,151 @@
+"""Thermopower and electronic heat conductance of a stack, from the energy dependence of its transmission.
+
+The torque and the current that a difference of temperatures drives are those of `spin_torque` with
+`temperature=(left, right)`; here is the linear response of current and heat, for any stack, magnetic or not.
+"""
+
+import numpy as np
+import xarray as xr
+
+from qtorque.bloch import as_layered
+from qtorque.brillouin import as_kset, interleaved_chunks
+from qtorque.conductances import CONDUCTANCE_UNIT
+from qtorque.errors import InputError, finite_number
+from qtorque.parallel import Checkpoint, map_chunks, sum_in_order
+from qtorque.quadrature import integrate
+from qtorque.scattering import require_open_leads
+from qtorque.torque import Cuts, resonance_panels, window_kernel
+from qtorque.units import BOLTZMANN, BOLTZMANN_EV, HBAR
+
+CHUNK = 512
+"""Momenta in one chunk of work, as in the sweeps of `qtorque.bias`."""
+WIDTH = 40.0
+"""Half of the energy range, in kT: x^2 times the derivative of the Fermi function is 1e-14 there."""
+FIRST_EDGES = np.array([-12.0, -4.0, 0.0, 4.0, 12.0])
+"""Ends of the first intervals, in kT: the derivative of the Fermi function is a few kT wide."""
+DEFAULT_TOLERANCE = 1e-6
+"""Of each moment, relative to the largest: the thermopower is then good to k_B/e times this, 1e-10 V/K, which no mesh
+of momenta is."""
+ORDERS = 3
+
+
+def thermopower(
+    system,
+    *,
+    temperature: float,
+    kmesh,
+    energy: float = 0.0,
+    angle: float | None = None,
+    tolerance: float = DEFAULT_TOLERANCE,
+    comm=None,
+    checkpoint: Checkpoint | None = None,
+    progress: str | None = None,
+) -> xr.Dataset:
+    """Seebeck coefficient, conductance and electronic heat conductance between the leads of a stack.
+
+    With L_n = sum_k w_k Int dE T(E) ((E - mu)/kT)^n (-df/dE), in linear response
+
+        S = V/(T_L - T_R) at zero current = -(k_B/e) L_1/L_0,      G = (e^2/h) L_0,
+        kappa = (k_B^2 T/h) (L_2 - L_1^2/L_0) at zero current.
+
+    V is the voltage of qtorque, mu_L - mu_R = eV. With e > 0 the electrostatic potential is lower where mu is higher,
+    so S has the sign of the tables: negative where the transmission grows with energy and hot electrons flow off. At
+    low temperature S = -(pi^2/3)(k_B^2 T/e) d ln T/dE (Mott) and kappa = (pi^2/3)(k_B/e)^2 G T (Wiedemann-Franz).
+
+    Parameters
+    ----------
+    system
+        A `Stack` or the result of `layered`.
+    temperature
+        K, the mean of both leads; above 0.
+    kmesh
+        `qt.kmesh(n)` or `qt.kpoints(points)`.
+    energy
+        Chemical potential mu, eV.
+    angle
+        Of the free to the fixed magnet, rad; as declared if None.
+    tolerance
+        Of the energy integrals, relative to the largest moment of a chunk of momenta.
+    comm
+        An MPI communicator; the result does not depend on its size.
+    checkpoint
+        Keeps finished chunks (`parallel.Checkpoint`); a part of its own for every call.
+    progress
+        A label for progress lines; silent if None.
+
+    Returns
+    -------
+    Dataset
+        `thermopower` (V/K), `conductance` (e^2/h per cell), `heat_conductance` (W/K per cell), `moment`
+        (order): the L_n, e^2/h per cell, and `energy_error`: achieved error of the energy integrals, the largest of all
+        moments.
+
+    Raises
+    ------
+    InputError
+        For bad arguments, a temperature of 0, leads without open channels, or a transmission of 0 within 40 kT.
+
+    Notes
+    -----
+    Phonons are not in it, nor any change of the bands with the temperature. T(E) is the current through the first cut
+    that a window of unit width drives, the same that `spin_torque` integrates.
+    U. Sivan and Y. Imry, Phys. Rev. B 33, 551 (1986) (cited from memory).
+    """
+    temperature = finite_number("temperature", temperature, "K")
+    energy = finite_number("energy", energy, "eV")
+    if temperature <= 0:
+        raise InputError(f"temperature={temperature:g} must be above 0 K; the thermopower vanishes as T does")
+    if not 0 < tolerance < 1:
+        raise InputError(f"tolerance={tolerance!r} must lie between 0 and 1")
+    if angle is not None:
+        angle = finite_number("angle", angle, "rad")
+    stack, kset = as_layered(system), as_kset(kmesh)
+    chains, first_cut, order = [stack.chain(angle)], Cuts((0,)), np.arange(ORDERS)
+    thermal = BOLTZMANN_EV * temperature
+    require_open_leads(chains[0], kset, energy)
+
+    def one(index: range) -> tuple[np.ndarray, np.ndarray]:
+        k, weights = kset.take(index)
+
+        def integrand(which: np.ndarray, x: np.ndarray) -> np.ndarray:
+            current = window_kernel(chains, first_cut, k[which], energy + thermal * x)[..., 0]
+            weight = x[..., None] ** order / (4 * np.cosh(x / 2) ** 2)[..., None]
+            return 4 * np.pi * current[..., None] * weight
+
+        peaks = resonance_panels(chains, k, energy - WIDTH * thermal, energy + WIDTH * thermal)
+        found = integrate(
+            integrand, -WIDTH, WIDTH, weights, tolerance=tolerance, reference=np.ones(ORDERS, dtype=bool),
+            breakpoints=[np.concatenate([FIRST_EDGES, (peak - energy) / thermal]) for peak in peaks],
+        )  # fmt: skip
+        return found.value, found.error
+
+    chunks = interleaved_chunks(kset.size, CHUNK)
+    moment, error = sum_in_order(map_chunks(one, chunks, comm, checkpoint, progress))
+    L0, L1, L2 = moment
+    if L0 <= 0:
+        raise InputError(f"no transmission within {WIDTH:g} kT of energy={energy:g} eV; the thermopower is undefined")
+    planck = 2 * np.pi * HBAR
+    variables = {
+        "thermopower": ((), -BOLTZMANN_EV * L1 / L0, "V/K", "Seebeck coefficient, V/(T_L - T_R) at zero current"),
+        "conductance": ((), L0, CONDUCTANCE_UNIT, "conductance at this temperature"),
+        "heat_conductance": (
+            (), BOLTZMANN**2 * temperature / planck * (L2 - L1**2 / L0), "W/K per cell",
+            "electronic heat conductance at zero current",
+        ),
+        "moment": (("order",), moment, CONDUCTANCE_UNIT, "thermal moments L_n of the transmission"),
+        "energy_error": ((), error.max(), CONDUCTANCE_UNIT, "error of the energy integrals, largest of all moments"),
+    }  # fmt: skip
+    return xr.Dataset(
+        {name: (dims, data, {"units": u, "long_name": text}) for name, (dims, data, u, text) in variables.items()},
+        coords={"order": order},
+        attrs={
+            "temperature": temperature,
+            "temperature_units": "K",
+            "energy": energy,
+            "energy_units": "eV",
+            "cell_area": stack.area,
+            "cell_area_units": "nm^2",
+            "kmesh": repr(kset),
+            "energy_tolerance": tolerance,
+        },
+    )
