@@ -431,8 +431,8 @@ def scatter_eigenvalues(left, left_axes, right, right_axes, v2_constant, v2_row,
 
 
 # Scratch of `collinear_scattering`; the polynomials of the runs follow.
-_SR, _SI, _PR, _PI, _ROW, _ROW2, _ROW3, _X, _TR, _TI, _RR, _RI, _ERR = (i * LANES for i in range(13))
-_LEAD = 13 * LANES
+_SR, _SI, _PR, _PI, _ROW, _ROW2, _ROW3, _X, _TR, _TI, _RR, _RI, _LR, _LI, _WI, _ERR = (i * LANES for i in range(16))
+_LEAD = 16 * LANES
 _POLYNOMIALS = _LEAD + 8 * LANES
 
 
@@ -454,8 +454,9 @@ def _polynomials(energy, h, row, v, length, start, count, w, slot):
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def collinear_scattering(
-    energy, shapes, constants, rows, v2_constants, v2_rows, leads, materials, runs, offset, t, r, open_channels, error
-):
+    energy, shapes, constants, rows, v2_constants, v2_rows, leads, materials, runs, offset, t, t_offset, r, r_offset,
+    open_channels, error,
+):  # fmt: skip
     """Transmission amplitude t and reflection amplitude r of electrons from the left lead, both spins apart.
 
     Elements 0 ... N + 1 have on-site energies constants[e, s] + shapes[rows[e, s]], bonds 0 ... N squared hoppings
@@ -477,8 +478,8 @@ def collinear_scattering(
     runs
         The runs among the elements N ... 2, from the right: (an element, material of spin up, of spin down), the
         materials -1 for a single element; shape (runs, 3).
-    offset
-        Where in the arrays of results the points of `shapes` begin.
+    offset, t_offset, r_offset
+        Where in the arrays of results, in t and in r the points of `shapes` begin.
     t, r
         complex, (2, points)
     open_channels
@@ -513,8 +514,12 @@ def collinear_scattering(
             w[_ERR + j] = 0.0
         for spin in range(2):
             left, right = _LEAD + 2 * leads[0, spin] * LANES, _LEAD + 2 * leads[1, spin] * LANES
+            # At places that the compiler knows: it could not tell `left` and `right` from what is written to.
+            for lead, slot in ((left, _LR), (left + LANES, _LI), (right, _SR), (right + LANES, _SI)):
+                for j in range(count):
+                    w[slot + j] = w[lead + j]
             for j in range(count):
-                w[_SR + j], w[_SI + j], w[_PR + j], w[_PI + j] = w[right + j], w[right + LANES + j], 1.0, 0.0
+                w[_PR + j], w[_PI + j], w[_WI + j] = 1.0, 0.0, w[_SI + j]
             for number in range(runs.shape[0]):
                 e, material = runs[number, 0], runs[number, 1 + spin]
                 if material < 0:
@@ -543,12 +548,12 @@ def collinear_scattering(
             _fill(shapes[rows[1, spin]], start, count, w, _ROW)
             h = constants[1, spin]
             for j in range(count):
-                lr, li = w[left + j], w[left + LANES + j]
+                lr, li = w[_LR + j], w[_LI + j]
                 gamma, is_open = -2.0 * li, 1.0 if li < 0.0 else 0.0
                 dr, di = energy - h - w[_ROW + j] - w[_SR + j] - lr, -w[_SI + j] - li
                 scale = 1.0 / (dr * dr + di * di)
                 gr, gi = dr * scale, -di * scale
-                mixed = math.sqrt(-2.0 * gamma * w[right + LANES + j])
+                mixed = math.sqrt(-2.0 * gamma * w[_WI + j])
                 tr = -mixed * (w[_PR + j] * gi + w[_PI + j] * gr)
                 ti = mixed * (w[_PR + j] * gr - w[_PI + j] * gi)
                 # i Gamma G - 1
@@ -559,12 +564,12 @@ def collinear_scattering(
                 # Keeps a not-a-number, unlike max().
                 w[_ERR + j] = worst if worst > excess else excess
             for j in range(count):
-                t[spin, at + j] = complex(w[_TR + j], w[_TI + j])
+                t[spin, t_offset + start + j] = complex(w[_TR + j], w[_TI + j])
             for j in range(count):
-                r[spin, at + j] = complex(w[_RR + j], w[_RI + j])
+                r[spin, r_offset + start + j] = complex(w[_RR + j], w[_RI + j])
             for j in range(count):
-                open_channels[at + j, 0, spin] = w[left + LANES + j] < 0.0
-                open_channels[at + j, 1, spin] = w[right + LANES + j] < 0.0
+                open_channels[at + j, 0, spin] = w[_LI + j] < 0.0
+                open_channels[at + j, 1, spin] = w[_WI + j] < 0.0
         for j in range(count):
             error[at + j] = w[_ERR + j]
 
@@ -595,8 +600,9 @@ def _lead_matrix(w, number, axis, count, add):
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def noncollinear_scattering(
-    energy, shapes, constants, rows, v2_constants, v2_rows, axes, frames, offset, t, r, open_channels, error
-):
+    energy, shapes, constants, rows, v2_constants, v2_rows, axes, frames, offset, t, t_offset, r, r_offset,
+    open_channels, error,
+):  # fmt: skip
     """The same where the magnets have several axes, element by element; arguments as for `collinear_scattering`.
 
     Parameters
@@ -670,9 +676,9 @@ def noncollinear_scattering(
                     element = weight * (f0 * g0 + fx * gx + fy * gy + fz * gz)
                     w[place + j] = -element.imag - (one if weight > 0.0 else 0.0)
                     w[place + LANES + j] = element.real
-                found = r if target == 0 else t
+                found, place_in_found = (r, r_offset + start) if target == 0 else (t, t_offset + start)
                 for j in range(count):
-                    found[at + j, out, into] = complex(w[place + j], w[place + LANES + j])
+                    found[place_in_found + j, out, into] = complex(w[place + j], w[place + LANES + j])
         for j in range(count):
             w[_N_ERR + j] = 0.0
         for a in range(2):

@@ -113,7 +113,9 @@ def window_integral(kernel, fermis, k: np.ndarray, weights: np.ndarray, resonanc
     low, high = float(edges.min()), float(edges.max())
 
     def integrand(index, energy):
-        return (left(energy) - right(energy))[..., None] * kernel(k[index], energy)
+        values = kernel(k[index], energy)
+        values *= (left(energy) - right(energy))[..., None]
+        return values
 
     peaks = [np.empty(0)] * len(k) if resonances is None else resonances(low, high)
     breakpoints = [np.concatenate([edges, peak]) if len(peak) else edges for peak in peaks]

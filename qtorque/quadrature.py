@@ -37,7 +37,7 @@ ROUNDING = 50 * np.finfo(float).eps
 """An error below this share of the integral of |f| is rounding, and no bisection lowers it (as in QUADPACK)."""
 MOST_INTERVALS = 400
 """Intervals for each k on average at which bisection ends: a few thresholds take less, noise would take any number."""
-BLOCK_VALUES = 2**19
+BLOCK_VALUES = 2**17
 """Values of the integrand in one call of it: they stay in the cache, and bound the memory."""
 
 

@@ -39,33 +39,27 @@ Z_AXIS = (0.0, 0.0, 1.0)
 
 
 class SingleChannel(Mapping):
-    """Amplitudes between leads with one channel: electrons from the right are solved for when they are asked for.
+    """Amplitudes between leads with one channel each, every block found when it is first asked for.
 
     Parameters
     ----------
-    from_left, from_right
-        The amplitudes from the left lead, and a function that finds those from the right.
+    find
+        Function (out, in) -> amplitudes of a block: (2, nk), spins apart along one axis, or (nk, 2, 2).
     frames
         None if the amplitudes are in the frames of the leads. Where spins are apart along one axis, for every lead
         U_lead^dagger U_axis, that axis in its frame: shape (2, 2) each.
     """
 
     def __init__(
-        self,
-        from_left: single_orbital.FromLeft,
-        from_right: Callable[[], single_orbital.FromLeft],
-        frames: Sequence[np.ndarray] | None,
+        self, find: Callable[[tuple[int, int]], np.ndarray], frames: Sequence[np.ndarray] | None
     ) -> None:
-        self._from_left, self._find_from_right, self._frames = from_left, from_right, frames
-
-    @functools.cached_property
-    def _from_right(self) -> single_orbital.FromLeft:
-        return self._find_from_right()
+        self._find, self._frames = find, frames
+        self._found: dict[tuple[int, int], np.ndarray] = {}
 
     def _block(self, pair: tuple[int, int]) -> np.ndarray:
-        out, into = pair
-        source = self._from_right if into else self._from_left
-        return source.r if out == into else source.t
+        if pair not in self._found:
+            self._found[pair] = self._find(pair)
+        return self._found[pair]
 
     def __getitem__(self, pair: tuple[int, int]) -> np.ndarray:
         block = self._block(pair)
@@ -263,10 +257,14 @@ def _solve_compiled(c: single_orbital.SingleOrbitalChain, kset: KSet, energy: fl
     """A stack with one orbital."""
     parts, axis = _lead_parts(c.chain), c.one_axis
     lead_axes = [part.axis or Z_AXIS for part in parts]
-    found, failed = _from_left(c, kset, energy, axis, lead_axes)
+    found, failed = _transmitted(c, kset, energy, axis, lead_axes)
 
-    def from_right() -> single_orbital.FromLeft:
-        return _from_left(c.mirror, kset, energy, axis, lead_axes[::-1])[0]
+    def find(pair: tuple[int, int]) -> np.ndarray:
+        out, into = pair
+        source, axes = (c.mirror, lead_axes[::-1]) if into else (c, lead_axes)
+        if out == into:
+            return _reflected(source, kset, energy, axis, axes, failed)
+        return _transmitted(source, kset, energy, axis, axes)[0].t if into else found.t
 
     frames, open_channels = None, found.open_channels
     if axis is not None:
@@ -275,7 +273,7 @@ def _solve_compiled(c: single_orbital.SingleOrbitalChain, kset: KSet, energy: fl
         if turned:
             open_channels = open_channels.copy()
             open_channels[:, turned] = open_channels[:, turned, ::-1]
-    amplitudes = SingleChannel(found, from_right, frames)
+    amplitudes = SingleChannel(find, frames)
     magnet_axes = _chain_axes(c.chain)
     return Scattering(
         energy=float(energy),
@@ -292,22 +290,36 @@ def _solve_compiled(c: single_orbital.SingleOrbitalChain, kset: KSet, energy: fl
     )
 
 
-def _from_left(
+def _transmitted(
     c: single_orbital.SingleOrbitalChain, kset: KSet, energy: float, axis: Axis, lead_axes: Sequence[Axis]
-) -> tuple[single_orbital.FromLeft, np.ndarray]:
-    """Amplitudes, and at which momenta they were found slightly above the energy: on a band edge."""
-    found = single_orbital.from_left(c, kset, energy, axis, lead_axes)
+) -> tuple[single_orbital.Transmitted, np.ndarray]:
+    """Transmission, and at which momenta it was found slightly above the energy: on a band edge."""
+    found = single_orbital.transmitted(c, kset, energy, axis, lead_axes)
     failed = ~np.isfinite(found.error)
     if failed.any():
         index = np.flatnonzero(failed)
         k, weights = kset.take(index)
-        again = single_orbital.from_left(c, KPoints(k, weights), energy + BAND_EDGE_SHIFT, axis, lead_axes)
+        again = single_orbital.transmitted(c, KPoints(k, weights), energy + BAND_EDGE_SHIFT, axis, lead_axes)
         if not np.all(np.isfinite(again.error)):
             raise _no_solution(energy, k[np.argmin(np.isfinite(again.error))])
-        points: tuple | np.ndarray = (slice(None), index) if found.t.ndim == 2 else index
-        found.t[points], found.r[points] = again.t, again.r
+        found.t[_points(found.t, index)] = again.t
         found.open_channels[index], found.error[index] = again.open_channels, again.error
     return found, failed
+
+
+def _reflected(c, kset: KSet, energy: float, axis: Axis, lead_axes: Sequence[Axis], failed: np.ndarray) -> np.ndarray:
+    """Reflection amplitudes of the left lead; where the transmission `failed`, slightly above the energy too."""
+    r = single_orbital.reflected(c, kset, energy, axis, lead_axes)
+    if failed.any():
+        index = np.flatnonzero(failed)
+        shifted = energy + BAND_EDGE_SHIFT
+        r[_points(r, index)] = single_orbital.reflected(c, KPoints(*kset.take(index)), shifted, axis, lead_axes)
+    return r
+
+
+def _points(amplitudes: np.ndarray, index: np.ndarray) -> tuple:
+    """Where the points with these numbers stand in (2, points) or (points, 2, 2)."""
+    return (slice(None), index) if amplitudes.ndim == 2 else (index,)
 
 
 def _frame(axis: Axis, own: Axis) -> np.ndarray:

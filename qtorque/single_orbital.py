@@ -491,12 +491,12 @@ def _two_parts(values: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class FromLeft:
-    """Scattering of electrons that come from the left lead of a chain.
+class Transmitted:
+    """Transmission of electrons that come from the left lead of a chain.
 
     Attributes
     ----------
-    t, r
+    t
         Amplitudes, (2, points), spins apart along the one axis of the chain; or (points, 2, 2), spin out and in, in
         the frames of the leads.
     open_channels
@@ -506,15 +506,14 @@ class FromLeft:
     """
 
     t: np.ndarray
-    r: np.ndarray
     open_channels: np.ndarray
     error: np.ndarray
 
 
-def from_left(
+def transmitted(
     c: SingleOrbitalChain, kset: KSet, energy: float, axis: Axis, lead_axes: Sequence[Axis]
-) -> FromLeft:
-    """Amplitudes at every momentum. Those from the right lead are these of the `mirror` image.
+) -> Transmitted:
+    """Amplitudes t from left to right at every momentum. Those from right to left are these of the `mirror` image.
 
     Parameters
     ----------
@@ -524,11 +523,34 @@ def from_left(
     lead_axes
         Those of the frames of the two leads.
     """
-    points = kset.size
-    shape = (points, 2, 2) if axis is None else (2, points)
-    t, r = np.empty(shape, dtype=complex), np.empty(shape, dtype=complex)
-    found = FromLeft(t, r, np.empty((points, 2, 2), dtype=np.int8), np.empty(points))
-    out = t, r, found.open_channels, found.error
+    t = _empty_amplitudes(kset.size, axis)
+    found = Transmitted(t, np.empty((kset.size, 2, 2), dtype=np.int8), np.empty(kset.size))
+    _solve(c, kset, energy, axis, lead_axes, t, None, found.open_channels, found.error)
+    phase = _phase(c.chain, kset)
+    if phase is not None:
+        t *= phase if axis is not None else phase[:, None, None]
+    return found
+
+
+def reflected(
+    c: SingleOrbitalChain, kset: KSet, energy: float, axis: Axis, lead_axes: Sequence[Axis]
+) -> np.ndarray:
+    """Amplitudes r of the left lead, in the shape of those of `transmitted`.
+
+    Solving once more for them costs less than the memory for both where only one is asked for.
+    """
+    r = _empty_amplitudes(kset.size, axis)
+    rest = np.empty((kset.size, 2, 2), dtype=np.int8), np.empty(kset.size)
+    _solve(c, kset, energy, axis, lead_axes, None, r, *rest)
+    return r
+
+
+def _empty_amplitudes(points: int, axis: Axis) -> np.ndarray:
+    return np.empty((points, 2, 2) if axis is None else (2, points), dtype=complex)
+
+
+def _solve(c: SingleOrbitalChain, kset: KSet, energy: float, axis: Axis, lead_axes, t, r, *rest: np.ndarray) -> None:
+    """Fill t or r, and open channels and errors; the other amplitudes go to a scratch array."""
     if axis is None:
         frames = [su2(own or Z_AXIS) for own in lead_axes]
         products = np.array([[U.conj().T @ sigma @ frames[0] for sigma in PAULI] for U in frames])
@@ -539,13 +561,13 @@ def from_left(
         aligned = c.along(axis)
         arguments = [*_tables(aligned), _equal_leads(aligned), *_runs(aligned, energy)]
         kernel = kernels.collinear_scattering
+    scratch = np.empty(0)
     with announced(kernel):
         for start, shapes in _blocks(c, kset):
-            kernel(energy, shapes, *arguments, start, *out)
-    phase = _phase(c.chain, kset)
-    if phase is not None:
-        t *= phase if axis is not None else phase[:, None, None]
-    return found
+            if scratch.size < 2 * shapes.shape[1]:
+                scratch = _empty_amplitudes(shapes.shape[1], axis)
+            out = (scratch, 0, r, start) if t is None else (t, start, scratch, 0)
+            kernel(energy, shapes, *arguments, start, *out, *rest)
 
 
 def open_channels(c: SingleOrbitalChain, k: np.ndarray, energy: float) -> np.ndarray:
