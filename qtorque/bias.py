@@ -8,8 +8,10 @@ The first part is the sea, analytic in the upper half plane; its narrow resonanc
 axis. The second lives in the window. Both are integrated adaptively at every momentum, to one stated tolerance.
 """
 
+import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -17,11 +19,14 @@ from scipy.interpolate import CubicSpline
 
 from qtorque import parallel
 from qtorque.bloch import LayeredSystem, as_layered
-from qtorque.brillouin import KSet, as_kset, interleaved_chunks
+from qtorque.brillouin import KSet, interleaved_chunks, require_symmetry
+from qtorque.brillouin import kmesh as uniform_mesh
 from qtorque.chain import Chain
-from qtorque.contour import BELOW_SPECTRUM, Fermi, sea_integral, window_integral
+from qtorque.contour import BELOW_SPECTRUM, Fermi, sea_arc, sea_integral, window_integral
+from qtorque.density_of_states import ladder
 from qtorque.errors import InputError, finite_number
-from qtorque.green import Phases, Sweeps, common_axis
+from qtorque.green import common_axis
+from qtorque.refinement import INNER_SHARE, Refined, climb, describe, kset_or_none, warn_if_short
 from qtorque.scattering import require_open_leads
 from qtorque.torque import (
     LIMIT_STEP,
@@ -30,6 +35,7 @@ from qtorque.torque import (
     Cuts,
     decompose,
     ends,
+    log_determinants,
     recompose,
     resonance_panels,
     sea_kernel,
@@ -41,7 +47,13 @@ from qtorque.units import CURRENT_PER_EV
 CHUNK = 512
 """Momenta in one chunk of work: enough to fill numpy's loops, few enough to share between ranks."""
 DEFAULT_TOLERANCE = 1e-6
-"""Energy quadrature, relative to the largest spin current at that voltage."""
+"""Energy quadrature on a given mesh, relative to the largest spin current at that voltage."""
+OPEN_SAMPLE = 64
+"""Side of the mesh on which the leads are looked at for open channels where no mesh is given."""
+SYMMETRY_NODES = np.array([0.2, 0.6, 0.95])
+"""Places along the window and the contour at which a declared symmetry is verified."""
+SYMMETRY_NOISE = 1e-12
+"""Rounding of the integrands of the sea, which may be the difference of much larger numbers."""
 WARNED_SHARE = 10.0
 """Window and sea each keep the tolerance by their own size, and may cancel in part; beyond this factor one warns."""
 ROUNDING_ERROR = 1e-14
@@ -85,39 +97,117 @@ def _integrals(
     return np.reshape(value, (len(chains), -1)), np.reshape(error, (len(chains), -1))
 
 
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """Integrals over k and energy of a sweep.
+
+    `value`, the error of the energy quadrature `error` and, where the sum over k was refined, its error `k_error`:
+    shape (voltage, angle, columns); `attributes` say what was used.
+    """
+
+    value: np.ndarray
+    error: np.ndarray
+    k_error: np.ndarray | None
+    attributes: dict
+
+
 def _sweep(
     stack: LayeredSystem,
     angles: np.ndarray,
     voltages: np.ndarray,
     cuts: Cuts,
-    kset: KSet,
+    kset: KSet | None,
     temperature,
     tolerance: float,
     comm,
+    checkpoint: parallel.Checkpoint | None,
     progress: str | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """All integrals for all voltages, summed over chunks of k in their order: (value, error), (voltage, angle,
-    columns)."""
-    temperatures = _temperatures(temperature)
-    chunks = interleaved_chunks(kset.size, CHUNK)
-    work = [(v, index) for v in range(len(voltages)) for index in chunks]
+) -> _Sums:
+    """All integrals for all voltages, summed over a given mesh, or over a ladder of momenta for each voltage."""
 
-    def one(item):
-        v, index = item
-        k, weights = kset.take(index)
-        voltage = float(voltages[v])
-        fermis = (Fermi(voltage / 2, temperatures[0]), Fermi(-voltage / 2, temperatures[1]))
-        chains = [stack.chain(float(angle), voltage) for angle in angles]
-        return _integrals(chains, cuts, fermis, k, weights, tolerance)
+    def one(v: int, k: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        chains, fermis = _biased(stack, angles, float(voltages[v]), temperature)
+        value, error = _integrals(chains, cuts, fermis, k, weights, energy_tolerance)
+        return value.ravel(), error.ravel()
 
-    results = parallel.map_chunks(one, work, comm, progress=progress)
-    value = np.zeros((len(voltages), len(angles), cuts.columns))
-    error = np.zeros_like(value)
-    for (v, _), (part, estimate) in zip(work, results, strict=True):
-        value[v] += part
-        error[v] += estimate
-    _report_accuracy(value, error, cuts, voltages, tolerance, comm)
-    return value, error
+    energy_tolerance = tolerance if kset is not None else INNER_SHARE * tolerance
+    shape = (len(voltages), len(angles), cuts.columns)
+    if kset is None:
+        both = [_biased(stack, angles, voltage, temperature) for voltage in voltages.tolist()]
+        found = climb(
+            [ladder(chains, [fermi.mu for fermi in dict.fromkeys(fermis)]) for chains, fermis in both],
+            _in_stages(one, comm, checkpoint, progress),
+            tolerance=tolerance,
+            reference=np.tile(cuts.is_spin_current, len(angles)),
+        )
+        for voltage, result in zip(voltages, found, strict=True):
+            warn_if_short(result, tolerance, f"torque at {voltage:g} V", comm, stacklevel=4)
+        value, error, k_error = (
+            np.reshape([getattr(result, name) for result in found], shape) for name in ("value", "noise", "error")
+        )
+        sums = _Sums(value, error, k_error, _refined_attributes(found, tolerance))
+    else:
+        farthest = float(voltages[np.argmax(np.abs(voltages))])
+        require_symmetry(kset, _integrands(*_biased(stack, angles, farthest, temperature), cuts), SYMMETRY_NOISE)
+        sets = [(v, kset) for v in range(len(voltages))]
+        parts = _summed(one, sets, comm, checkpoint, progress)
+        value, error = (np.reshape([part[i] for part in parts], shape) for i in range(2))
+        sums = _Sums(value, error, None, {"kmesh": repr(kset), "energy_tolerance": tolerance})
+    _report_accuracy(sums.value, sums.error, cuts, voltages, energy_tolerance, comm)
+    return sums
+
+
+def _refined_attributes(results: Sequence[Refined], tolerance: float) -> dict:
+    return {"kmesh": describe(results), "tolerance": tolerance, "energy_tolerance": INNER_SHARE * tolerance}
+
+
+def _summed(one: Callable, sets: Sequence[tuple[int, KSet]], comm, checkpoint, progress) -> list[tuple]:
+    """one(number, momenta, weights) -> (value, error), summed over the chunks of every numbered set in their order."""
+    work = [
+        (i, number, index) for i, (number, kset) in enumerate(sets) for index in interleaved_chunks(kset.size, CHUNK)
+    ]
+
+    def chunk(item):
+        i, number, index = item
+        return one(number, *sets[i][1].take(index))
+
+    results = parallel.map_chunks(chunk, work, comm, checkpoint, progress)
+    return [
+        parallel.sum_in_order([result for (j, _, _), result in zip(work, results, strict=True) if j == i])
+        for i in range(len(sets))
+    ]
+
+
+def _in_stages(one: Callable, comm, checkpoint: parallel.Checkpoint | None, progress: str | None) -> Callable:
+    """The same as a function (sets, name of the stage), with a part of the checkpoint for every stage."""
+
+    def evaluate(sets: Sequence[tuple[int, KSet]], stage: str) -> list[tuple]:
+        return _summed(one, sets, comm, None if checkpoint is None else checkpoint.part(stage), progress)
+
+    return evaluate
+
+
+def _biased(stack: LayeredSystem, angles: np.ndarray, voltage: float, temperature) -> tuple[list[Chain], tuple]:
+    """The chains at all angles and the occupations of both leads, at a voltage."""
+    left, right = _temperatures(temperature)
+    chains = [stack.chain(float(angle), voltage) for angle in angles]
+    return chains, (Fermi(voltage / 2, left), Fermi(-voltage / 2, right))
+
+
+def _integrands(chains: Sequence[Chain], fermis: tuple[Fermi, Fermi], cuts: Cuts):
+    """Function phases (n, 2) -> window and sea integrands at a few energies, (n, columns)."""
+    low, high = (f(fermi.mu for fermi in fermis) for f in (min, max))
+    bottom = min(chain.lowest_energy for chain in chains) - BELOW_SPECTRUM
+    path = sea_arc(fermis[0], bottom, SYMMETRY_NODES)
+
+    def at(points: np.ndarray) -> np.ndarray:
+        shape = (len(points), len(SYMMETRY_NODES))
+        energy = np.broadcast_to(low + (high - low) * SYMMETRY_NODES, shape)
+        z, step = np.broadcast_to(path.z, shape), np.broadcast_to(path.step, shape)
+        both = window_kernel(chains, cuts, points, energy), sea_kernel(chains, cuts, points, z, step)
+        return np.concatenate(both, axis=-1).reshape(len(points), -1)
+
+    return at
 
 
 def _report_accuracy(value, error, cuts: Cuts, voltages, tolerance: float, comm) -> None:
@@ -139,10 +229,11 @@ def spin_torque(
     *,
     angle,
     voltage=0.0,
-    kmesh,
+    kmesh=None,
     temperature: float | tuple[float, float] = 0.0,
-    tolerance: float = DEFAULT_TOLERANCE,
+    tolerance: float | None = None,
     comm=None,
+    checkpoint: parallel.Checkpoint | None = None,
     progress: str | None = None,
 ) -> xr.Dataset:
     """Spin-transfer torque on the free and the fixed magnet versus angle and voltage, equilibrium part included.
@@ -158,13 +249,17 @@ def spin_torque(
     voltage
         V; mu_L - mu_R = eV.
     kmesh
-        `qt.kmesh(n)`.
+        `qt.kmesh(n)`; without it the sum over k is refined to the tolerance.
     temperature
         K, of both leads or (left, right).
     tolerance
-        Energy quadrature, relative to the largest spin current at that voltage.
+        Relative to the largest spin current at that voltage. With a `kmesh` of the energy quadrature, 1e-6 unless
+        given. Without one of the sum over k (see `qtorque.refinement`; for a stack of one band an integral over the
+        density of states); the energy quadrature then has a tenth of it.
     comm
         An MPI communicator; the result does not depend on its size.
+    checkpoint
+        Keeps finished chunks (`parallel.Checkpoint`); a part of its own for every call.
     progress
         A label for progress lines; silent if None.
 
@@ -175,7 +270,7 @@ def spin_torque(
         `field_like`, `damping_like_fixed`, `field_like_fixed` (eV per cell, sin(angle) removed); `charge_current` (A
         per cell, positive for electrons left to right); `spin_current` (eV per cell) through the ends of both
         magnets; `energy_error` (eV per cell): achieved error of the energy quadrature, the largest of all spin
-        currents.
+        currents; `k_error` (eV per cell), where the sum over k was refined: its estimated error.
 
     Raises
     ------
@@ -191,7 +286,7 @@ def spin_torque(
     Q^a(l) = Im Int dE/2pi Tr[(1/2){V^dagger, sigma_a}(f_L A_L + f_R A_R)]. I. Theodonis et al., Phys. Rev. Lett. 97,
     237205 (2006), for the single-band junction (cited from memory).
     """
-    angles, voltages, kset, stack = _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance)
+    angles, voltages, kset, stack, tolerance = _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance)
     last = stack.layers + 1
     magnets = (stack.free, stack.fixed)
     cuts = Cuts(tuple(sorted({b for magnet in magnets for b in ends(magnet, last)})))
@@ -202,14 +297,14 @@ def spin_torque(
     near = [a + step for a in angles[singular] for step in (LIMIT_STEP, 2 * LIMIT_STEP)]
     every = np.array([*angles, *near])
     directions = [_directions(stack, float(a)) for a in every]
-    require_open_leads(stack.chain(), kset, 0.0)
-    value, error = _sweep(stack, every, voltages, cuts, kset, temperature, tolerance, comm, progress)
+    require_open_leads(stack.chain(), kset or uniform_mesh(OPEN_SAMPLE), 0.0)
+    sums = _sweep(stack, every, voltages, cuts, kset, temperature, tolerance, comm, checkpoint, progress)
 
     shape = (len(every), len(voltages))
     current = np.empty((*shape, len(cuts.bonds), 4))
     vectors = np.empty((2, *shape, 3))
     for v in range(len(voltages)):
-        current[:, v] = cuts.currents(value[v])
+        current[:, v] = cuts.currents(sums.value[v])
         for a in range(len(every)):
             flow = {b: current[a, v, i, 1:] for i, b in enumerate(cuts.bonds)}
             for which, magnet in enumerate(magnets):
@@ -229,15 +324,13 @@ def spin_torque(
             damping_like, field_like = coefficients[which][:, a]
             vectors[which, a] = recompose(damping_like, field_like, own[a], other[a])
     count = len(angles)
-    asked = np.tile(cuts.is_spin_current, count)
-    spin_error = error[:, :count].reshape(len(voltages), -1)[:, asked].max(axis=1)
     plane, text = ("angle", "voltage"), "{} torque on the {} magnet, sin(angle) removed"
     variables = {
         "torque": ((*plane, "xyz"), vectors[0, :count], UNIT_TORQUE, "torque on the free magnet"),
         "torque_fixed": ((*plane, "xyz"), vectors[1, :count], UNIT_TORQUE, "torque on the fixed magnet"),
         "charge_current": (plane, charge[:count], "A per cell", "charge current, positive for electrons left to right"),
         "spin_current": ((*plane, "bond", "xyz"), current[:count, ..., 1:], UNIT_TORQUE, "spin current, left to right"),
-        "energy_error": (("voltage",), spin_error, UNIT_TORQUE, "error of the energy quadrature, largest spin current"),
+        **_errors(sums, cuts, count),
         "magnetization": (("angle", "xyz"), m[:count], "1", "direction of the free magnet"),
     }
     for which, (suffix, magnet) in enumerate((("", "free"), ("_fixed", "fixed"))):
@@ -245,10 +338,21 @@ def spin_torque(
             values = coefficients[which, part, :count]
             name = kind.replace("-", "_") + suffix
             variables[name] = (plane, values, UNIT_TORQUE, text.format(kind, magnet))
-    return _dataset(stack, cuts, variables, angles, voltages, kset, temperature, tolerance)
+    return _dataset(stack, cuts, variables, angles, voltages, temperature, sums.attributes)
 
 
-def _dataset(stack, cuts: Cuts, variables: dict, angles, voltages, kset, temperature, tolerance) -> xr.Dataset:
+def _errors(sums: _Sums, cuts: Cuts, count: int) -> dict:
+    """Variables of the errors at every voltage: the largest of all spin currents at the first `count` angles."""
+    found = {"energy_error": (sums.error, "error of the energy quadrature, largest spin current")}
+    if sums.k_error is not None:
+        found["k_error"] = (sums.k_error, "estimated error of the sum over k, largest spin current")
+    return {
+        name: (("voltage",), error[:, :count, cuts.is_spin_current].max(axis=(1, 2)), UNIT_TORQUE, text)
+        for name, (error, text) in found.items()
+    }
+
+
+def _dataset(stack, cuts: Cuts, variables: dict, angles, voltages, temperature, attributes: dict) -> xr.Dataset:
     """Variables name -> (dims, values, units, long name) with the coordinates and attributes of a sweep."""
     return xr.Dataset(
         {name: (dims, data, {"units": u, "long_name": text}) for name, (dims, data, u, text) in variables.items()},
@@ -262,10 +366,9 @@ def _dataset(stack, cuts: Cuts, variables: dict, angles, voltages, kset, tempera
         attrs={
             "cell_area": stack.area,
             "cell_area_units": "nm^2",
-            "kmesh": repr(kset),
             "temperature": list(_temperatures(temperature)),
             "temperature_units": "K",
-            "energy_tolerance": tolerance,
+            **attributes,
         },
     )
 
@@ -275,10 +378,11 @@ def layer_torque(
     *,
     angle,
     voltage=0.0,
-    kmesh,
+    kmesh=None,
     temperature: float | tuple[float, float] = 0.0,
-    tolerance: float = DEFAULT_TOLERANCE,
+    tolerance: float | None = None,
     comm=None,
+    checkpoint: parallel.Checkpoint | None = None,
     progress: str | None = None,
 ) -> xr.Dataset:
     """Torque on every layer by two routes, and the spin current through every cut.
@@ -293,32 +397,32 @@ def layer_torque(
         rho_ll]. `spin_current`: through every cut, bond l between layer l and l + 1 (the leads' cells included).
         Without spin-orbit coupling the two torques agree; the difference is the torque on the lattice.
     """
-    angles, voltages, kset, stack = _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance)
+    angles, voltages, kset, stack, tolerance = _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance)
     cuts = Cuts(tuple(range(stack.layers + 1)), tuple(range(1, stack.layers + 1)))
-    require_open_leads(stack.chain(), kset, 0.0)
-    value, error = _sweep(stack, angles, voltages, cuts, kset, temperature, tolerance, comm, progress)
-    current = np.stack([cuts.currents(v) for v in value], axis=1)[..., 1:]
-    exchange = np.stack([cuts.torques(v) for v in value], axis=1)
-    spin_error = error[:, :, cuts.is_spin_current].max(axis=(1, 2))
+    require_open_leads(stack.chain(), kset or uniform_mesh(OPEN_SAMPLE), 0.0)
+    sums = _sweep(stack, angles, voltages, cuts, kset, temperature, tolerance, comm, checkpoint, progress)
+    current = np.stack([cuts.currents(v) for v in sums.value], axis=1)[..., 1:]
+    exchange = np.stack([cuts.torques(v) for v in sums.value], axis=1)
     vector = ("angle", "voltage", "layer", "xyz")
     divergence = current[:, :, :-1] - current[:, :, 1:]
     variables = {
         "torque": (vector, divergence, UNIT_TORQUE, "torque on the layer, from the spin current"),
         "torque_exchange": (vector, exchange, UNIT_TORQUE, "torque on the layer, from its exchange field"),
         "spin_current": (("angle", "voltage", "bond", "xyz"), current, UNIT_TORQUE, "spin current, left to right"),
-        "energy_error": (("voltage",), spin_error, UNIT_TORQUE, "error of the energy quadrature, largest spin current"),
+        **_errors(sums, cuts, len(angles)),
     }
-    return _dataset(stack, cuts, variables, angles, voltages, kset, temperature, tolerance)
+    return _dataset(stack, cuts, variables, angles, voltages, temperature, sums.attributes)
 
 
 def interlayer_coupling(
     system,
     *,
-    kmesh,
+    kmesh=None,
     angle=(0.0, np.pi),
     temperature: float = 0.0,
-    tolerance: float = DEFAULT_TOLERANCE,
+    tolerance: float | None = None,
     comm=None,
+    checkpoint: parallel.Checkpoint | None = None,
     progress: str | None = None,
 ) -> xr.Dataset:
     """Grand potential versus angle at V = 0, from ln det G along the contour.
@@ -330,14 +434,15 @@ def interlayer_coupling(
     Returns
     -------
     Dataset
-        `grand_potential` (angle), eV per cell, and its `energy_error`.
+        `grand_potential` (angle), eV per cell, its `energy_error` and, where the sum over k was refined, `k_error`.
+        `kmesh` and `tolerance` as in `spin_torque`, the tolerance relative to the largest grand potential.
 
     Raises
     ------
     InputError
         If another magnet lies beyond the free one, or the free one is part of no end of the stack.
     """
-    angles, _, kset, stack = _sweep_arguments(system, angle, 0.0, kmesh, temperature, tolerance)
+    angles, _, kset, stack, tolerance = _sweep_arguments(system, angle, 0.0, kmesh, temperature, tolerance)
     if stack.free is not stack.magnets[-1] and stack.free is not stack.magnets[0]:
         raise InputError("interlayer_coupling: magnets lie on both sides of the free one; name an outer one as free=")
     cut = stack.free.start - 1 if stack.free is stack.magnets[-1] else stack.free.stop - 1
@@ -346,29 +451,37 @@ def interlayer_coupling(
     bottom = min(chain.lowest_energy for chain in chains) - BELOW_SPECTRUM
 
     def kernel(k, z, step):
-        phases = Phases(k)
-        first = Sweeps(chains[0], phases, z)
-        joins = [first.join(cut), *(Sweeps(chain, phases, z, like=first).join(cut) for chain in chains[1:])]
-        return np.stack([(step * j.log_determinant_ratio(joins[0])).imag for j in joins], axis=-1) / np.pi
+        return (step[..., None] * log_determinants(chains, cut, k, z)).imag / np.pi
 
-    def one(index):
-        k, weights = kset.take(index)
+    def one(_, k, weights):
         everything = np.ones(len(angles), dtype=bool)
-        result = sea_integral(kernel, fermi, bottom, k, weights, tolerance=tolerance, reference=everything)
+        result = sea_integral(kernel, fermi, bottom, k, weights, tolerance=energy_tolerance, reference=everything)
         return result.value, result.error
 
-    results = parallel.map_chunks(one, interleaved_chunks(kset.size, CHUNK), comm, progress=progress)
-    value = sum((v for v, _ in results), np.zeros(len(angles)))
-    error = sum((e for _, e in results), np.zeros(len(angles)))
+    energy_tolerance = tolerance if kset is not None else INNER_SHARE * tolerance
+    variables = {}
+    if kset is None:
+        stages = _in_stages(one, comm, checkpoint, progress)
+        (refined,) = climb([ladder(chains, [fermi.mu])], stages, tolerance=tolerance)
+        warn_if_short(refined, tolerance, "interlayer_coupling", comm, stacklevel=3)
+        value, error, attributes = refined.value, refined.noise, _refined_attributes([refined], tolerance)
+        variables["k_error"] = (refined.error, "estimated error of the sum over k")
+    else:
+        path = sea_arc(fermi, bottom, SYMMETRY_NODES)
+        require_symmetry(
+            kset,
+            lambda k: kernel(k, *(np.broadcast_to(x, (len(k), len(x))) for x in (path.z, path.step))),
+            SYMMETRY_NOISE,
+        )
+        ((value, error),) = _summed(one, [(0, kset)], comm, checkpoint, progress)
+        attributes = {"kmesh": repr(kset), "energy_tolerance": tolerance}
+    variables["grand_potential"] = (value, "grand potential relative to the first angle")
+    variables["energy_error"] = (error, "error of the energy quadrature")
     return xr.Dataset(
-        {
-            "grand_potential": (
-                ("angle",), value, {"units": UNIT_TORQUE, "long_name": "grand potential relative to the first angle"}),
-            "energy_error": (("angle",), error, {"units": UNIT_TORQUE, "long_name": "error of the energy quadrature"}),
-        },
+        {name: (("angle",), x, {"units": UNIT_TORQUE, "long_name": text}) for name, (x, text) in variables.items()},
         coords={"angle": ("angle", angles, {"units": "rad"})},
-        attrs={"cell_area": stack.area, "kmesh": repr(kset), "energy_tolerance": tolerance},
-    )  # fmt: skip
+        attrs={"cell_area": stack.area, **attributes},
+    )
 
 
 def torkance(d: xr.Dataset, at_voltage: float = 0.0) -> xr.Dataset:
@@ -410,8 +523,7 @@ def _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance):
     )
     if not len(angles) or not len(voltages):
         raise InputError("angle= or voltage= is an empty list; give at least one number each")
-    if not 0 < tolerance < 1:
-        raise InputError(f"tolerance={tolerance!r} must lie between 0 and 1")
+    kset = kset_or_none(kmesh, tolerance)
     _temperatures(temperature)
     stack = as_layered(system)
     if stack.has_barrier is False and np.abs(voltages).max() > UNSHIFTED_LIMIT:
@@ -420,7 +532,7 @@ def _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance):
             f"{UNSHIFTED_LIMIT} V where occupations alone describe it (mark layers with barrier=True)",
             stacklevel=3,
         )
-    return angles, voltages, as_kset(kmesh), stack
+    return angles, voltages, kset, stack, DEFAULT_TOLERANCE if tolerance is None else tolerance
 
 
 def _temperatures(temperature) -> tuple[float, float]:

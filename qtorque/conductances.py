@@ -8,10 +8,13 @@ import xarray as xr
 
 from qtorque._linalg import adjoint
 from qtorque.bloch import as_layered
-from qtorque.brillouin import KPoints, as_kset, interleaved_chunks
+from qtorque.brillouin import KPoints, interleaved_chunks, require_symmetry
+from qtorque.brillouin import kmesh as uniform_mesh
+from qtorque.density_of_states import refine_stack
 from qtorque.errors import InputError, finite_number
 from qtorque.green import common_axis
-from qtorque.parallel import map_chunks, sum_in_order
+from qtorque.parallel import Checkpoint, map_chunks, sum_in_order
+from qtorque.refinement import describe, kset_or_none, warn_if_short
 from qtorque.scattering import CHUNK, Scattering, require_open_leads, solve_points
 from qtorque.spin import su2
 from qtorque.units import conductance_per_area, energy_per_area, torkance_per_area
@@ -20,6 +23,12 @@ SPINS = ["up", "down"]
 CONDUCTANCE_UNIT = "e^2/h per cell"
 NO_TRANSMISSION = 1e-24
 """Ratio of transmissions: rounding mixes spins by amplitudes of 1e-16, which squared is 1e-32."""
+ROUNDING = 1e-14
+"""Relative rounding of what is summed over k: no refinement lowers it."""
+ANY_MOMENTUM = np.array([[1.0, 2.0]])
+"""Where the shape of a result is learnt: no point of symmetry, where band edges lie."""
+OPEN_SAMPLE = 64
+"""Side of the mesh on which the leads are looked at for open channels where no mesh is given."""
 
 
 def transmission(s: Scattering, source: str | int = "left", target: str | int = "right") -> xr.DataArray:
@@ -32,8 +41,7 @@ def transmission(s: Scattering, source: str | int = "left", target: str | int = 
     DataArray
         dims (k, spin_in, spin_out); spin axes are those of the two leads, z where a lead is not magnetic.
     """
-    t = s.amplitudes[s.lead(target), s.lead(source)]
-    values = np.einsum("ktsab,ktsab->kst", t, t.conj()).real
+    values = s.probabilities(source, target)
     return _over_k(s, values, ("k", "spin_in", "spin_out"), "transmission", "transmission probability")
 
 
@@ -41,7 +49,7 @@ def k_average(x: xr.DataArray) -> xr.DataArray:
     """The sum over k with the weights the array carries: a quantity per in-plane cell."""
     if "weight" not in x.coords:
         raise InputError(f"{getattr(x, 'name', x)!r} carries no k weights; give a k-resolved result of qtorque")
-    averaged = (x * x["weight"]).sum("k", skipna=False)
+    averaged = xr.dot(x, x["weight"], dim="k")
     averaged.attrs.update(x.attrs)
     return averaged
 
@@ -53,25 +61,38 @@ def conductance(
     target: str | int = "right",
     energy: float | None = None,
     kmesh=None,
+    tolerance: float | None = None,
     angle: float | None = None,
     voltage: float = 0.0,
     comm=None,
+    checkpoint: Checkpoint | None = None,
     progress: str | None = None,
 ) -> xr.DataArray:
     """Landauer conductance sum_k w_k T^{s->s'}(k), in e^2/h per cell.
 
-    Of a `Scattering`, or streamed from a stack with `energy=` and `kmesh=`, in memory that does not grow with the mesh.
+    Of a `Scattering`, or streamed from a stack with `energy=`, in memory that does not grow with the number of momenta.
+    The momenta are `kmesh=`, or the sum over k is refined until its estimated error is below `tolerance=` times the
+    largest of its values (see `qtorque.refinement`; for a stack of one band an integral over the density of states).
+    `checkpoint` keeps finished chunks of the sum (`parallel.Checkpoint`); a part of its own for every call.
 
     Returns
     -------
     DataArray
-        dims (spin_in, spin_out)
+        dims (spin_in, spin_out); attributes `kmesh` (what was summed over) and, if refined, `k_error` (absolute) if
+        streamed.
+
+    Raises
+    ------
+    InputError
+        For bad arguments, a lead without open channels, a declared symmetry that does not hold.
     """
     if isinstance(system, Scattering):
+        _refuse_tolerance(tolerance)
         return _named(k_average(transmission(system, source, target)), "conductance", CONDUCTANCE_UNIT, "conductance")
     total = _streamed(
-        system, lambda s: k_average(transmission(s, source, target)), energy, kmesh, angle, voltage, comm, progress
-    )
+        system, lambda s: transmission(s, source, target), energy, kmesh, tolerance, angle, voltage,
+        comm, checkpoint, progress,
+    )  # fmt: skip
     return _named(total, "conductance", CONDUCTANCE_UNIT, "conductance")
 
 
@@ -84,15 +105,26 @@ def polarization(s: Scattering, source: str | int = "left", target: str | int = 
     return float(G.sel(spin_out="up") - G.sel(spin_out="down")) / total
 
 
-def tmr(system, *, energy: float = 0.0, kmesh=None, voltage: float = 0.0, comm=None) -> float:
+def tmr(
+    system,
+    *,
+    energy: float = 0.0,
+    kmesh=None,
+    tolerance: float | None = None,
+    voltage: float = 0.0,
+    comm=None,
+    checkpoint: Checkpoint | None = None,
+) -> float:
     """(G_P - G_AP)/G_AP with the free magnet at 0 and at 180 degrees to the fixed one: TMR, or GMR of a spin valve.
 
-    At a finite `voltage` these are the transmissions at `energy` in the biased junction.
+    At a finite `voltage` these are the transmissions at `energy` in the biased junction. `kmesh=` or `tolerance=` as in
+    `conductance`; with a tolerance that of each of the two conductances, of their largest spin part.
     """
     as_layered(system).free  # noqa: B018 -- refuses a stack without two magnets
+    common = {"energy": energy, "kmesh": kmesh, "tolerance": tolerance, "voltage": voltage, "comm": comm}
     parallel, antiparallel = (
-        float(conductance(system, energy=energy, kmesh=kmesh, angle=angle, voltage=voltage, comm=comm).sum())
-        for angle in (0.0, np.pi)
+        float(conductance(system, angle=angle, checkpoint=checkpoint and checkpoint.part(state), **common).sum())
+        for state, angle in (("parallel", 0.0), ("antiparallel", np.pi))
     )
     return magnetoresistance_ratio(parallel, antiparallel)
 
@@ -123,19 +155,21 @@ def mixing_conductance(
     lead: str | int = "left",
     energy: float | None = None,
     kmesh=None,
+    tolerance: float | None = None,
     voltage: float = 0.0,
     comm=None,
+    checkpoint: Checkpoint | None = None,
     progress: str | None = None,
 ) -> xr.DataArray:
     """Reflection spin-mixing conductance g_up,dn = Tr[1 - r_up r_dn^dagger] of a normal lead (complex).
 
     Up is the majority of the magnet nearest to the lead, wherever it points. Streamed (a sum over k) from a stack with
-    `energy=` and `kmesh=`; per k from a `Scattering`.
+    `energy=` and `kmesh=` or `tolerance=` as in `conductance`; per k from a `Scattering`.
 
     Returns
     -------
     DataArray
-        dims (k,) of a `Scattering`; use `k_average`. No dims if streamed.
+        dims (k,) of a `Scattering`; use `k_average`. No dims if streamed; attributes as in `conductance`.
 
     Raises
     ------
@@ -148,9 +182,11 @@ def mixing_conductance(
     """
     if not isinstance(system, Scattering):
         total = _streamed(
-            system, lambda s: k_average(mixing_conductance(s, lead=lead)), energy, kmesh, None, voltage, comm, progress
-        )
+            system, lambda s: mixing_conductance(s, lead=lead), energy, kmesh, tolerance, None, voltage,
+            comm, checkpoint, progress,
+        )  # fmt: skip
         return _named(total, "mixing_conductance", CONDUCTANCE_UNIT, "spin-mixing conductance")
+    _refuse_tolerance(tolerance)
     s, p = system, system.lead(lead)
     _require_normal(s, p)
     r = _along_magnets(s, s.amplitudes[p, p], p, p)
@@ -160,23 +196,43 @@ def mixing_conductance(
 
 
 def transmitted_mixing_conductance(
-    s: Scattering, source: str | int = "left", target: str | int = "right"
+    system,
+    source: str | int = "left",
+    target: str | int = "right",
+    *,
+    energy: float | None = None,
+    kmesh=None,
+    tolerance: float | None = None,
+    voltage: float = 0.0,
+    comm=None,
+    checkpoint: Checkpoint | None = None,
+    progress: str | None = None,
 ) -> xr.DataArray:
-    """Transmission spin-mixing conductance Tr[t_up t_dn^dagger] between two normal leads (complex): dims (k,).
+    """Transmission spin-mixing conductance Tr[t_up t_dn^dagger] between two normal leads (complex).
 
-    Up is the majority of the magnet nearest to the source.
+    Up is the majority of the magnet nearest to the source. Streamed or per k, with arguments and result as in
+    `mixing_conductance`.
 
     Raises
     ------
     InputError
         If a lead is magnetic: its two spins share no channels, and the product of amplitudes means nothing.
     """
+    name, long_name = "transmitted_mixing_conductance", "transmitted spin-mixing conductance"
+    if not isinstance(system, Scattering):
+        total = _streamed(
+            system, lambda s: transmitted_mixing_conductance(s, source, target), energy, kmesh, tolerance, None,
+            voltage, comm, checkpoint, progress,
+        )  # fmt: skip
+        return _named(total, name, CONDUCTANCE_UNIT, long_name)
+    _refuse_tolerance(tolerance)
+    s = system
     p, q = s.lead(target), s.lead(source)
     for number in (p, q):
         _require_normal(s, number)
     t = _along_magnets(s, s.amplitudes[p, q], p, q)
     values = np.einsum("kab,kab->k", t[:, 0, 0], t[:, 1, 1].conj())
-    return _over_k(s, values, ("k",), "transmitted_mixing_conductance", "transmitted spin-mixing conductance")
+    return _over_k(s, values, ("k",), name, long_name)
 
 
 def schep_corrected(conductance, sharvin_normal, sharvin_other=None):
@@ -220,6 +276,8 @@ def per_area(x: xr.DataArray, system) -> xr.DataArray:
     convert, new = _PER_AREA[unit]
     result = convert(x, area)
     result.attrs.update(x.attrs, units=new)
+    if "k_error" in x.attrs:
+        result.attrs["k_error"] = convert(x.attrs["k_error"], area)
     return result
 
 
@@ -240,31 +298,76 @@ def _along_magnets(s: Scattering, block: np.ndarray, p: int, q: int) -> np.ndarr
     return np.einsum("xt,ktsab,ys->kxyab", out, block, into.conj(), optimize=True)
 
 
-def _streamed(system, reduce, energy, kmesh, angle, voltage, comm, progress):
-    """sum over chunks of k of reduce(Scattering), in the order of the chunks."""
-    if energy is None or kmesh is None:
-        raise InputError("energy= and kmesh= are needed to stream from a stack (or give a Scattering)")
+def _streamed(system, quantity, energy, kmesh, tolerance, angle, voltage, comm, checkpoint, progress):
+    """sum over k of quantity(Scattering), a DataArray over k: over a mesh, or refined to a tolerance."""
+    if energy is None:
+        raise InputError("energy= is missing; give it to stream from a stack (or give a Scattering)")
+    if kmesh is not None and tolerance is not None:
+        raise InputError(
+            f"kmesh= and tolerance={tolerance!r} are both given; leave one out, a given mesh is not refined"
+        )
     energy = finite_number("energy", energy, "eV")
     voltage = finite_number("voltage", voltage, "V")
-    stack, kset = as_layered(system), as_kset(kmesh)
+    stack, kset = as_layered(system), kset_or_none(kmesh, tolerance)
     chain = stack.chain(None if angle is None else finite_number("angle", angle, "rad"), voltage)
+
+    def at(points: np.ndarray, weights: np.ndarray) -> xr.DataArray:
+        return quantity(solve_points(chain, KPoints(points, weights), energy, stack.area))
+
+    if kset is None:
+        require_open_leads(chain, uniform_mesh(OPEN_SAMPLE), energy)
+        return _refined(chain, at, energy, tolerance, comm, checkpoint, progress)
     require_open_leads(chain, kset, energy)
+    require_symmetry(kset, lambda points: at(points, np.ones(len(points))).values)
 
-    def one(index: np.ndarray):
-        return reduce(solve_points(chain, KPoints(*kset.take(index)), energy, stack.area))
+    def one(index) -> xr.DataArray:
+        return k_average(at(*kset.take(index)))
 
-    return sum_in_order(map_chunks(one, interleaved_chunks(kset.size, CHUNK), comm, progress=progress))
+    total = sum_in_order(map_chunks(one, interleaved_chunks(kset.size, CHUNK), comm, checkpoint, progress))
+    total.attrs.update(energy=energy, kmesh=repr(kset))
+    return total
+
+
+def _refined(chain, at, energy: float, tolerance: float, comm, checkpoint, progress) -> xr.DataArray:
+    """The sum over k of at(points, weights), refined to a tolerance."""
+    template = at(ANY_MOMENTUM, np.ones(1)).isel(k=0, drop=True).drop_vars("weight", errors="ignore")
+
+    def evaluate(points: np.ndarray, weights: np.ndarray, stage: str) -> tuple[np.ndarray, np.ndarray]:
+        each = max(1, CHUNK // weights.shape[1])
+
+        def one(start: int) -> tuple[np.ndarray, np.ndarray]:
+            own = weights[start : start + each]
+            values = at(points[start : start + each].reshape(-1, 2), own.ravel()).values
+            columns = np.ascontiguousarray(values.reshape(len(values), -1)).view(float).reshape(*own.shape, -1)
+            noise = ROUNDING * np.einsum("bp,bpc->bc", np.abs(own), np.abs(columns))
+            return np.einsum("bp,bpc->bc", own, columns), noise
+
+        part = None if checkpoint is None else checkpoint.part(stage)
+        parts = map_chunks(one, range(0, len(weights), each), comm, part, progress)
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+    result = refine_stack([chain], [energy], evaluate, tolerance=tolerance)
+    warn_if_short(result, tolerance, str(template.name), comm, stacklevel=5)
+    total = template.copy(data=result.value.view(template.dtype).reshape(template.shape))
+    total.attrs.update(energy=energy, kmesh=describe([result]), k_error=float(result.error.max()), tolerance=tolerance)
+    return total
+
+
+def _refuse_tolerance(tolerance: float | None) -> None:
+    if tolerance is not None:
+        raise InputError(f"tolerance={tolerance!r}: a Scattering has its momenta; give the stack to have them refined")
 
 
 def _over_k(s: Scattering, values: np.ndarray, dims: tuple[str, ...], name: str, long_name: str) -> xr.DataArray:
     """A k-resolved array with its momenta, weights and spin labels."""
-    k, weights = s.kset.take(np.arange(s.kset.size))
+    k, weights = s.kset.points, s.kset.weights
     coords: dict = {d: SPINS for d in dims if d.startswith("spin")}
     for i in range(2):
         coords[f"k{i + 1}"] = ("k", k[:, i], {"units": "rad", "long_name": f"k.a{i + 1}"})
     coords["weight"] = ("k", weights, {"units": "1", "long_name": "weight in a sum over k"})
     attrs = {"units": CONDUCTANCE_UNIT, "long_name": long_name, "energy": s.energy}
-    return xr.DataArray(values, dims=dims, coords=coords, name=name, attrs=attrs)
+    # Not by xr.DataArray, which copies its coordinates.
+    return xr.Dataset({name: (dims, values, attrs)}, coords)[name]
 
 
 def _named(x: xr.DataArray, name: str, units: str, long_name: str) -> xr.DataArray:
