@@ -1,9 +1,15 @@
 """Products and inverses of many small matrices at once.
 
-For one or two rows the closed form beats a call of BLAS or LAPACK per matrix by an order of magnitude.
+For one or two rows the closed form beats a call of BLAS or LAPACK per matrix by an order of magnitude, and up to some
+twenty rows a compiled kernel that inverts a group of matrices in step is still two to six times as fast.
 """
 
 import numpy as np
+
+from qtorque._linalg_kernels import LANES, inverses
+
+LARGEST_IN_STEP = 24
+"""Rows up to which a group of matrices worked on in step stays in the cache."""
 
 
 def adjoint(a: np.ndarray) -> np.ndarray:
@@ -33,7 +39,7 @@ def _multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def inverse(a: np.ndarray) -> np.ndarray:
-    """The inverse of every matrix."""
+    """The inverse of every matrix, not finite where there is none."""
     size = a.shape[-1]
     if size == 1:
         return 1 / a
@@ -46,7 +52,17 @@ def inverse(a: np.ndarray) -> np.ndarray:
         result[..., 0, 1] = -a[..., 0, 1] * scale
         result[..., 1, 0] = -a[..., 1, 0] * scale
         return result
-    return np.linalg.inv(a)
+    matrices = a.reshape(-1, size, size).astype(complex, copy=False)
+    if size <= LARGEST_IN_STEP and len(matrices) >= LANES // 4:
+        return inverses(np.ascontiguousarray(matrices)).reshape(a.shape)
+    try:
+        return np.linalg.inv(a)
+    except np.linalg.LinAlgError:
+        result = np.full_like(matrices, np.nan)
+        regular = np.isfinite(matrices).all(axis=(1, 2))
+        regular[regular] = np.linalg.det(matrices[regular]) != 0
+        result[regular] = np.linalg.inv(matrices[regular])
+        return result.reshape(a.shape)
 
 
 def identity_minus(a: np.ndarray) -> np.ndarray:

@@ -5,41 +5,27 @@ to b and g_right of everything from b + 1 on, each without the other. A `Join` p
 that flows through the cut. Spins are kept apart as long as the swept part has one spin axis; where two axes meet, the
 blocks are turned by SU(2) and joined as matrices in spin space.
 
+A long run of equal layers is not passed layer by layer: doubling gives the Green function between the ends of 1, 2, 4
+... layers (`Run`), and the run is then attached in one step wherever no cut inside it is asked for.
+
 Arrays have the shape (spin, k, E, n, n): spin has length 2 where spins are apart (up, down along an axis), or 1 for
 full matrices in the laboratory frame (axis None), with n twice as large.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 
-from qtorque._linalg import adjoint, identity_minus, inverse, multiply
-from qtorque.chain import PARALLEL_TOLERANCE, Axis, Chain, Fourier
+from qtorque._linalg import adjoint, inverse, multiply
+from qtorque.chain import Axis, Chain, Fourier
+from qtorque.errors import InputError
+from qtorque.halves import Half, Join, Run, SpinMatrix, Step, common_axis
 from qtorque.leads import surface_green
-from qtorque.spin import PAULI, join_spin, su2
 
-
-@dataclass(frozen=True, eq=False)
-class SpinMatrix:
-    """Matrices with spins apart along `axis`, or full ones (`axis` None)."""
-
-    data: np.ndarray
-    axis: Axis
-
-    @property
-    def full(self) -> np.ndarray:
-        """The full matrices, shape (1, ..., 2n, 2n)."""
-        if self.axis is None:
-            return self.data
-        return join_spin(self.data[0], self.data[1], su2(self.axis))[None]
-
-    def along(self, axis: Axis) -> np.ndarray:
-        """The blocks in the frame of an axis parallel or antiparallel to the own one, or full ones for None."""
-        if axis is None:
-            return self.full
-        assert self.axis is not None, "full matrices cannot be split again"
-        return self.data if np.dot(axis, self.axis) > 0 else self.data[::-1]
+LONG_RUN = 24
+"""Equal layers from which on doubling, log2 of them steps of fourfold size, is less work than one by one."""
+Z_AXIS = (0.0, 0.0, 1.0)
 
 
 def blocks(fourier: Fourier, axis: Axis, phases: "Phases") -> np.ndarray:
@@ -67,84 +53,122 @@ class Phases:
         return self._known[key]
 
 
-@dataclass(frozen=True, eq=False)
-class Half:
-    """One side of a cut: Green function g, and spectral function a = i (g - g^dagger) (None at complex energy).
+class _Sweep:
+    """One direction of the recursion: elements in the order in which they are added to the lead."""
 
-    a is carried along as g V^dagger a V g^dagger, a product of positive factors, and so keeps its relative accuracy
-    behind thick barriers, where the difference of g and its conjugate has lost all digits.
-    """
+    def __init__(self, sweeps: "Sweeps", elements: Sequence[int], lead: int) -> None:
+        self.sweeps, self.elements, self.lead = sweeps, elements, lead
+        chain = sweeps.chain
+        inward = (chain.left_outward, *chain.bond) if lead == 0 else (*chain.bond, chain.right_outward)
+        self.blocks = [(chain.onsite[e], inward[e]) for e in elements]
+        self.axes = _axes(self.blocks)
+        self._halves: dict[int, Half] = {}
 
-    g: SpinMatrix
-    a: SpinMatrix | None
+    def half(self, position: int) -> Half:
+        """Everything up to the element at a position of the sweep, from what is there already."""
+        if position not in self._halves:
+            start = max((p for p in self._halves if p < position), default=-1)
+            while start < position:
+                start, half = self._next(start, position)
+                self._halves[start] = half
+        return self._halves[position]
+
+    def _next(self, before: int, until: int) -> tuple[int, Half]:
+        """The half that follows the one at `before`: a run or a layer further."""
+        position = before + 1
+        if self.sweeps.like is not None and position < self.shared:
+            position = min(until, self.shared - 1)
+            other = self.sweeps.like.swept(self.lead).half(position)
+            return position, self._seen(other, position)
+        axis = self.axes[position]
+        if position == 0:
+            return 0, self.sweeps.surface(self.lead)
+        half = self._halves[before]
+        V = blocks(self.blocks[position][1], axis, self.sweeps.k)
+        V = adjoint(V) if self.lead == 0 else V
+        sigma = multiply(V, half.g.along(axis), adjoint(V))
+        first = self.elements[position]
+        length = self.sweeps.run_length(first, 1 if self.lead == 0 else -1, until - before)
+        if length >= LONG_RUN and all(a == axis for a in self.axes[position : position + length]):
+            run = self.sweeps.run(first, length if self.lead == 0 else -length, axis).attached_to(sigma)
+            g, across, back, position = run.last, run.down, run.up, before + length
+        else:
+            g = across = back = inverse(self.sweeps.denominator(first, axis) - sigma)
+        return position, Half(SpinMatrix(g, axis), half.surface, Step(half, V, across, back))
+
+    def _seen(self, half: Half, position: int) -> Half:
+        """A half of the other chain, seen from the axes of this one."""
+        surface, axis = half.surface, self.axes[position]
+        if half.g.axis == axis and (surface is None or surface.axis == self.axes[0]):
+            return half
+        if surface is not None:
+            surface = SpinMatrix(surface.data, self.axes[0])
+        return Half(SpinMatrix(half.g.data, axis), surface, same=half)
+
+    @cached_property
+    def shared(self) -> int:
+        """How many halves are those of `like`, each seen from its own spin axis."""
+        if self.sweeps.like is None:
+            return 0
+        other = self.sweeps.like.swept(self.lead)
+        unturned, count = True, 0
+        for mine, axis, theirs, their_axis in zip(self.blocks, self.axes, other.blocks, other.axes, strict=False):
+            pairs = list(zip(mine, theirs, strict=True))
+            # A full half is in the laboratory frame, where whatever turned further out is turned in it too.
+            unturned = unturned and all(a.equals(None, b, None) for a, b in pairs)
+            if axis is None and not unturned:
+                break
+            if not all(a.equals(axis, b, their_axis) for a, b in pairs):
+                break
+            count += 1
+        return count
 
 
 class Sweeps:
     """The two sweeps over a chain at the momenta of `k` and energies `energy`, shape (nk or 1, nE).
 
     Energies are real (approached from above) or in the upper half plane. `like`: sweeps at the same momenta and
-    energies over a chain that may differ in the directions of its magnets. A half that is the same, each seen from its
-    own spin axis, is taken from there: when a magnet turns rigidly, only the joins are new.
+    energies over a chain that may differ in the directions of its magnets or in its layers. A half that is the same,
+    each seen from its own spin axis, is taken from there: when a magnet turns rigidly, only the joins are new. Halves
+    are solved when they are asked for.
     """
 
     def __init__(self, chain: Chain, k: Phases, energy: np.ndarray, like: "Sweeps | None" = None) -> None:
         self.chain, self.k, self.like = chain, k, like
         self.energy = np.asarray(energy)[None, :, :]
         self.real = not np.iscomplexobj(self.energy)
-        self._left_blocks = tuple(zip(chain.onsite, (chain.left_outward, *chain.bond), strict=True))
-        self._right_blocks = tuple(zip(chain.onsite, (*chain.bond, chain.right_outward), strict=True))
-        self._left_axes = _axes(self._left_blocks)
-        self._right_axes = _axes(self._right_blocks[::-1])[::-1]
+        last = len(chain.onsite) - 1
+        self._sweeps = (_Sweep(self, range(last), 0), _Sweep(self, range(last, 0, -1), 1))
+        self._surfaces: dict[int, Half] = {}
+        self._recent: tuple[tuple[int, Axis], np.ndarray] | None = None
+        self._runs: dict[tuple[int, int, Axis], Run] = {}
 
-    @cached_property
+    @property
     def left(self) -> list[Half]:
         """left[b]: everything up to and including element b, b = 0 ... N."""
-        halves = self._known("left", range(len(self.chain.onsite) - 1))
-        for e in range(len(halves), len(self.chain.onsite) - 1):
-            axis, V = self._left_axes[e], self._left_blocks[e][1]
-            if e == 0:
-                halves.append(self.surface(0))
-            else:
-                halves.append(self._add(e, axis, adjoint(blocks(V, axis, self.k)), halves[-1]))
-        return halves
+        return [self._sweeps[0].half(position) for position in range(len(self.chain.bond))]
 
-    @cached_property
+    @property
     def right(self) -> list[Half]:
         """right[b]: everything from element b + 1 on, b = 0 ... N."""
-        last = len(self.chain.onsite) - 1
-        halves = self._known("right", range(last, 0, -1))
-        for e in range(last - len(halves), 0, -1):
-            axis, V = self._right_axes[e], self._right_blocks[e][1]
-            if e == last:
-                halves.append(self.surface(1))
-            else:
-                halves.append(self._add(e, axis, blocks(V, axis, self.k), halves[-1]))
-        return halves[::-1]
+        return [self._sweeps[1].half(position) for position in range(len(self.chain.bond))][::-1]
 
-    def _known(self, side: str, elements: range) -> list[Half]:
-        """The halves, in the order of the sweep, that `like` has already."""
-        if self.like is None:
-            return []
-        mine, axes = getattr(self, f"_{side}_blocks"), getattr(self, f"_{side}_axes")
-        other, other_axes = getattr(self.like, f"_{side}_blocks"), getattr(self.like, f"_{side}_axes")
-        halves = getattr(self.like, side)[:: elements.step]
-        found: list[Half] = []
-        unturned = True
-        for e, half in zip(elements, halves, strict=True):
-            pairs = list(zip(mine[e], other[e], strict=True))
-            # A full half is in the laboratory frame, where whatever turned further out is turned in it too.
-            unturned = unturned and all(a.equals(None, b, None) for a, b in pairs)
-            if axes[e] is None and not unturned:
-                break
-            if not all(a.equals(axes[e], b, other_axes[e]) for a, b in pairs):
-                break
-            spectral = SpinMatrix(half.a.data, axes[e]) if half.a else None
-            found.append(Half(SpinMatrix(half.g.data, axes[e]), spectral))
-        return found
+    def halves(self, bond: int) -> tuple[Half, Half]:
+        """left[bond] and right[bond], without the others where a run of equal layers can be passed in one step."""
+        return self._sweeps[0].half(bond), self._sweeps[1].half(len(self.chain.bond) - 1 - bond)
+
+    def swept(self, lead: int) -> _Sweep:
+        """The sweep that starts at lead 0 (left) or 1 (right)."""
+        return self._sweeps[lead]
+
+    def shared_cut(self) -> tuple[int, int]:
+        """(first, last) bond at which both halves are those of `like`; first > last if there is none."""
+        left, right = (sweep.shared for sweep in self._sweeps)
+        return len(self.chain.bond) - right, left - 1
 
     def join(self, bond: int) -> "Join":
         """Both halves of the chain at the cut between elements `bond` and `bond` + 1."""
-        left, right = self.left[bond], self.right[bond]
+        left, right = self.halves(bond)
         axis = common_axis(left.g.axis, right.g.axis)
         if not self.chain.bond[bond].spin_part.diagonal_along(axis):
             axis = None
@@ -160,26 +184,72 @@ class Sweeps:
 
     def surface(self, lead: int) -> Half:
         """The surface of lead 0 (left) or 1 (right), without the region."""
-        element = -lead
-        outward = self.chain.left_outward if lead == 0 else self.chain.right_outward
-        axis = (self._left_axes if lead == 0 else self._right_axes)[element]
-        H, V = blocks(self.chain.onsite[element], axis, self.k), blocks(outward, axis, self.k)
-        g = surface_green(self.energy, H, V)
-        return Half(SpinMatrix(g, axis), SpinMatrix(1j * (g - adjoint(g)), axis) if self.real else None)
+        if lead not in self._surfaces:
+            element, axis = -lead, self._sweeps[lead].axes[0]
+            outward = self.chain.left_outward if lead == 0 else self.chain.right_outward
+            H, V = blocks(self.chain.onsite[element], axis, self.k), blocks(outward, axis, self.k)
+            if self.chain.onsite[element].spin_part.independent and outward.spin_part.independent and axis is not None:
+                # Both spins of a normal lead are one problem.
+                g = surface_green(self.energy, H[:1], V[:1])
+                g = np.broadcast_to(g, (2, *g.shape[1:]))
+            else:
+                g = surface_green(self.energy, H, V)
+            spectral = SpinMatrix(1j * (g - adjoint(g)), axis) if self.real else None
+            self._surfaces[lead] = Half(SpinMatrix(g, axis), spectral)
+        return self._surfaces[lead]
 
-    def _add(self, element: int, axis: Axis, V: np.ndarray, half: Half) -> Half:
-        """One more element; V is the block from the half's last element to the new one."""
-        before = half.g.along(axis)
-        g = inverse(self._denominator(element, axis) - multiply(V, before, adjoint(V)))
-        if half.a is None:
-            return Half(SpinMatrix(g, axis), None)
-        gV = multiply(g, V)
-        return Half(SpinMatrix(g, axis), SpinMatrix(multiply(gV, half.a.along(axis), adjoint(gV)), axis))
-
-    def _denominator(self, element: int, axis: Axis) -> np.ndarray:
+    def denominator(self, element: int, axis: Axis) -> np.ndarray:
         """E - H of an element."""
-        H = blocks(self.chain.onsite[element], axis, self.k)
-        return self.energy[..., None, None] * np.eye(H.shape[-1]) - H
+        kind = (self._kinds[0][element], axis)
+        # Equal layers lie next to each other; the last one made is enough.
+        if self._recent is None or self._recent[0] != kind:
+            H = blocks(self.chain.onsite[element], axis, self.k)
+            self._recent = kind, self.energy[..., None, None] * np.eye(H.shape[-1]) - H
+        return self._recent[1]
+
+    @cached_property
+    def _kinds(self) -> tuple[list[int], list[int]]:
+        """For every element and every bond the number of the first one with the same block."""
+        found = []
+        for fouriers in (self.chain.onsite, self.chain.bond):
+            known: dict[tuple[bytes, bytes], int] = {}
+            keys = ((f.vectors.tobytes(), f.matrices.tobytes()) for f in fouriers)
+            found.append([known.setdefault(key, number) for number, key in enumerate(keys)])
+        return found[0], found[1]
+
+    def run_length(self, first: int, step: int, limit: int) -> int:
+        """How many equal layers with equal hopping between them follow from `first` on, in steps of +1 or -1."""
+        (onsite, bond), length = self._kinds, 1
+        while length < limit:
+            e = first + step * length
+            # A bond has the number of the lower of its two elements.
+            same_bond = bond[min(e, e - step)] == bond[min(first, first + step)]
+            if onsite[e] != onsite[first] or not same_bond:
+                break
+            length += 1
+        return length
+
+    def run(self, first: int, length: int, axis: Axis) -> Run:
+        """The run of |length| equal layers from `first` on, to the right (length > 0) or to the left."""
+        if length < 0:
+            return self.run(first + length + 1, -length, axis).reversed
+        key = (first, length, axis)
+        if key not in self._runs:
+            D, V = self.denominator(first, axis), blocks(self.chain.bond[first], axis, self.k)
+            # The size of the hopping opens the ends about as much as more layers would.
+            leak = max(float(np.abs(V).max()), np.finfo(float).tiny)
+            one = inverse(D + 2j * leak * np.eye(D.shape[-1]))
+            power, whole = Run(leak, one, one, one, one), None
+            while True:
+                if length & 1:
+                    whole = power if whole is None else whole.followed_by(power, V)
+                length >>= 1
+                if not length:
+                    break
+                power = power.followed_by(power, V)
+            assert whole is not None
+            self._runs[key] = whole
+        return self._runs[key]
 
     def corners(self) -> dict[tuple[int, int], SpinMatrix]:
         """Green function between the first (0) and the last (1) layer of the region, at key (row, column).
@@ -187,22 +257,39 @@ class Sweeps:
         Spins stay apart if the whole chain has one axis.
         """
         count, axis = len(self.chain.onsite) - 2, self._one_axis()
-        beyond = [half.g.along(axis) for half in self.right]
-        V = [blocks(b, axis, self.k) for b in self.chain.bond]
-        inner = self._denominator(1, axis) - multiply(adjoint(V[0]), self.left[0].g.along(axis), V[0])
-        diagonal = inverse(inner - multiply(V[1], beyond[1], adjoint(V[1])))
-        first = down = up = diagonal
-        for e in range(1, count):
-            step, back = multiply(beyond[e], adjoint(V[e])), multiply(V[e], beyond[e])
-            diagonal = beyond[e] + multiply(step, diagonal, back)
-            down, up = multiply(step, down), multiply(up, back)
-        found = {(0, 0): first, (1, 0): down, (0, 1): up, (1, 1): diagonal}
+        V = blocks(self.chain.bond[0], axis, self.k)
+        sigma = multiply(adjoint(V), self.surface(0).g.along(axis), V)
+        beyond = blocks(self.chain.bond[-1], axis, self.k)
+        right = multiply(beyond, self.surface(1).g.along(axis), adjoint(beyond))
+        ends: Run | None = None
+        element = 1
+        while True:
+            # The last layer is joined alone, with the right lead.
+            length = self.run_length(element, 1, count - element)
+            if length >= LONG_RUN:
+                run = self.run(element, length, axis).attached_to(sigma)
+                element += length - 1
+            else:
+                g = inverse(self.denominator(element, axis) - (sigma + right if element == count else sigma))
+                run = Run(0.0, g, g, g, g)
+            if ends is None:
+                ends = run
+            else:
+                into, out = multiply(adjoint(V), ends.down), multiply(ends.up, V)
+                up = multiply(out, run.up)
+                ends = Run(0.0, ends.first + multiply(out, run.first, into), run.last, multiply(run.down, into), up)
+            if element == count:
+                break
+            V = blocks(self.chain.bond[element], axis, self.k)
+            sigma = multiply(adjoint(V), run.last, V)
+            element += 1
+        found = {(0, 0): ends.first, (1, 0): ends.down, (0, 1): ends.up, (1, 1): ends.last}
         return {pair: SpinMatrix(matrix, axis) for pair, matrix in found.items()}
 
     def _one_axis(self) -> Axis:
         """The axis along which all of the chain conserves spin; None if there is none."""
-        axis = self.left[0].g.axis
-        swept = all(common_axis(axis, half.g.axis) for half in self.right)
+        axis = self._sweeps[0].axes[0]
+        swept = all(common_axis(axis, other) for other in self._sweeps[1].axes)
         return axis if swept and all(b.spin_part.diagonal_along(axis) for b in self.chain.bond) else None
 
     def self_energy(self, lead: int) -> SpinMatrix:
@@ -235,132 +322,70 @@ class Sweeps:
         return np.linalg.eigvals(H)
 
 
-@dataclass(frozen=True, eq=False)
-class Join:
-    """All that flows through one cut. V is the hopping block from right to left of the cut.
+def transmissions(chains: Sequence[Chain], k: np.ndarray, energy: float) -> np.ndarray:
+    """Transmission from the left lead to the right one through several chains that have most of their parts in common.
 
-    With D = [1 - g_left V g_right V^dagger]^-1 the Green function on the left of the cut is G = D g_left, the one
-    across it D g_left V g_right; the spectral function of states from the left lead is A_L = D a_left D^dagger there.
+    T^{s -> s'} = Tr[Gamma_R^{s'} G_N1 Gamma_L^s G_N1^dagger] with G_N1 composed at a cut, of the way from the left lead
+    to it, the join, and the way on to the right lead. Halves that are the same in
+    the first chain and another, each seen from its own spin axis, are solved once: of a chain with one magnet turned
+    only the join is new.
+
+    Parameters
+    ----------
+    chains
+        As for a list of angles of one magnet, or of thicknesses of one layer.
+    k
+        Phases k.a1, k.a2, shape (nk, 2).
+    energy
+        eV, real.
+
+    Returns
+    -------
+    ndarray
+        shape (chains, nk, 2, 2): spin in, spin out, up along each lead's own majority direction, z if it is normal.
+        Not a number on a band edge or flat band that leaves G without a value.
+
+    Raises
+    ------
+    InputError
+        For a lead that conserves no spin.
     """
-
-    axis: Axis
-    V: np.ndarray
-    scalar: bool
-    left: np.ndarray
-    right: np.ndarray
-    left_spectral: np.ndarray | None
-    right_spectral: np.ndarray | None
-
-    @cached_property
-    def _scatter(self) -> np.ndarray:
-        """X = g_left V g_right V^dagger."""
-        return multiply(self.left, self.V, self.right, adjoint(self.V))
-
-    @cached_property
-    def _dress(self) -> np.ndarray:
-        """D."""
-        return inverse(identity_minus(self._scatter))
-
-    @cached_property
-    def green(self) -> np.ndarray:
-        """G on the element left of the cut."""
-        return multiply(self._dress, self.left)
-
-    @cached_property
-    def spectral(self) -> tuple[np.ndarray, np.ndarray]:
-        """(A_L, A_R) on the element left of the cut."""
-        assert self.left_spectral is not None, "spectral functions exist at real energies"
-        assert self.right_spectral is not None
-        from_left = multiply(self._dress, self.left_spectral, adjoint(self._dress))
-        hop = multiply(self.green, self.V)
-        return from_left, multiply(hop, self.right_spectral, adjoint(hop))
-
-    def window_currents(self) -> tuple[np.ndarray, np.ndarray]:
-        """Im Tr[(1/2){V^dagger, sigma_a} A] across the cut, for A_L and A_R: (4, k, E) each, a = 0 (charge), x, y, z.
-
-        A_L(l, l+1) = A_L(l, l) V g_right^dagger, and A_R(l, l+1) = G V a_right (1 + g_right V^dagger G V)^dagger with
-        G = G(l, l).
-        """
-        assert self.right_spectral is not None, "spectral functions exist at real energies"
-        across_left = multiply(self.spectral[0], self.V, adjoint(self.right))
-        hop = multiply(self.green, self.V)
-        dressed = identity_minus(-multiply(self.right, adjoint(self.V), hop))
-        across_right = multiply(hop, self.right_spectral, adjoint(dressed))
-        return self._currents(across_left).imag, self._currents(across_right).imag
-
-    def sea_currents(self) -> np.ndarray:
-        """Tr[W_a G(l, l+1)] - Tr[W_a^dagger G(l+1, l)] with W_a = (1/2){V^dagger, sigma_a}; analytic in E, (4, k,
-        E)."""
-        across = multiply(self.green, self.V, self.right)
-        back = multiply(self.right, adjoint(self.V), self.green)
-        return self._currents(across) - self._back_currents(back)
-
-    def _currents(self, across: np.ndarray) -> np.ndarray:
-        """Tr[(1/2){V^dagger, sigma_a} across]."""
-        trace = self._spin_trace(multiply(across, adjoint(self.V)))
-        if not self.scalar:
-            trace = 0.5 * (trace + self._spin_trace(multiply(adjoint(self.V), across)))
-        return trace
-
-    def _back_currents(self, back: np.ndarray) -> np.ndarray:
-        """Tr[(1/2){V, sigma_a} back]."""
-        trace = self._spin_trace(multiply(self.V, back))
-        if not self.scalar:
-            trace = 0.5 * (trace + self._spin_trace(multiply(back, self.V)))
-        return trace
-
-    def _spin_trace(self, matrix: np.ndarray) -> np.ndarray:
-        return spin_trace(matrix, self.axis)
-
-    def window_torques(self, H: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(i/2) Tr([sigma_a, H] A) on the element left of the cut, for A_L and A_R: (3, k, E) each.
-
-        With H = -(1/2) D m.sigma this is (1/2) m x Tr[D sigma A]. H: full matrices (1, k, 1, 2n, 2n).
-        """
-        left, right = (self._torque(H, a) for a in self.spectral)
-        return left.real, right.real
-
-    def sea_torques(self, H: np.ndarray) -> np.ndarray:
-        """(i/2) Tr([sigma_a, H] G) on the element left of the cut; analytic in E, (3, k, E)."""
-        return self._torque(H, self.green)
-
-    def _torque(self, H: np.ndarray, operator: np.ndarray) -> np.ndarray:
-        full = SpinMatrix(operator, self.axis).full
-        return 0.5j * spin_trace(multiply(H, full) - multiply(full, H), None)[1:]
-
-    def log_determinant_ratio(self, reference: "Join") -> np.ndarray:
-        """ln det(1 - X) of this join over that of `reference`, (k, E): the angle-dependent part of -ln det G."""
-        return _log_determinant(self._full_scatter) - _log_determinant(reference._full_scatter)
-
-    @property
-    def _full_scatter(self) -> np.ndarray:
-        return SpinMatrix(self._scatter, self.axis).full[0]
+    phases, energies = Phases(k), np.array([[float(energy)]])
+    axes = [(_lead_axis(c, 0), _lead_axis(c, 1)) for c in chains]
+    first = Sweeps(chains[0], phases, energies)
+    sweeps = [first, *(Sweeps(chain, phases, energies, like=first) for chain in chains[1:])]
+    common = _common_cut(sweeps[1:], len(chains[0].bond))
+    result = np.empty((len(chains), len(k), 2, 2))
+    for s, lead_axes, into in zip(sweeps, axes, result, strict=True):
+        start, stop = s.shared_cut()
+        bond = stop if s is not first and start > stop >= 0 else min(common, len(s.chain.bond) - 1)
+        left, right = s.halves(bond)
+        into[:] = s.join(bond).transmissions(left.entering(lead_axes[0]), right.leaving(lead_axes[1]))
+    return result
 
 
-def _log_determinant(scatter: np.ndarray) -> np.ndarray:
-    """ln det(1 - X) from the eigenvalues of X, which keeps the digits of a small X."""
-    return np.log1p(-np.linalg.eigvals(scatter)).sum(axis=-1)
+def _common_cut(others: Sequence[Sweeps], bonds: int) -> int:
+    """A cut at which the first chain shares both halves with as many others as possible; the middle if all do."""
+    wanted = np.zeros(bonds, dtype=int)
+    for s in others:
+        start, stop = s.shared_cut()
+        if len(s.chain.bond) == bonds:
+            wanted[start : stop + 1] += 1
+    best = np.flatnonzero(wanted == wanted.max())
+    return int(best[len(best) // 2])
 
 
-def spin_trace(matrix: np.ndarray, axis: Axis) -> np.ndarray:
-    """Tr[sigma_a M], a = 0, x, y, z, in the laboratory frame: (spin, k, E, n, n) -> (4, k, E)."""
-    if axis is not None:
-        up, down = np.trace(matrix, axis1=-2, axis2=-1)
-        difference = up - down
-        return np.stack([up + down, *(component * difference for component in axis)])
-    *batch, n, _ = matrix[0].shape
-    spins = np.einsum("...isit->...st", matrix[0].reshape(*batch, n // 2, 2, n // 2, 2))
-    return np.einsum("ats,...st->a...", PAULI, spins)
+def _lead_axis(chain: Chain, lead: int) -> tuple[float, float, float]:
+    """The majority direction of a lead, z if it is normal."""
+    onsite, outward = (chain.onsite[0], chain.left_outward) if lead == 0 else (chain.onsite[-1], chain.right_outward)
+    axis = onsite.spin_part.axis or outward.spin_part.axis
+    if not (onsite.spin_part.diagonal_along(axis) and outward.spin_part.diagonal_along(axis)):
+        name = ("left", "right")[lead]
+        raise InputError(f"the {name} lead conserves no spin; spin-resolved transmission needs one without spin-orbit")
+    return axis or Z_AXIS
 
 
-def common_axis(first: Axis, second: Axis) -> Axis:
-    """The first axis if both lie on one line, else None."""
-    if first is None or second is None or np.linalg.norm(np.cross(first, second)) > PARALLEL_TOLERANCE:
-        return None
-    return first
-
-
-def _axes(swept: tuple[tuple[Fourier, Fourier], ...]) -> list[Axis]:
+def _axes(swept: Sequence[tuple[Fourier, Fourier]]) -> list[Axis]:
     """The spin axis in which a sweep over these blocks, in this order, keeps spins apart; None from where it cannot."""
     found = (h.spin_part.axis for h, _ in swept if h.spin_part.axis is not None)
     axis: Axis = next(found, (0.0, 0.0, 1.0))

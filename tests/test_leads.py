@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qtorque import leads
+from qtorque._leads_kernels import eigenvalues, null_vectors
 from qtorque.leads import surface_green
 
 DYSON = 1e-9
@@ -18,6 +20,10 @@ CLOSED_FORM = 1e-13
 """One square root."""
 RETARDED = 1e-10
 """Rounding of Im Tr g where it vanishes (gaps)."""
+EIGENVALUE = 1e-12
+"""Backward stable algorithms on matrices of norm ten; random ones are conditioned well."""
+DEFECTIVE = 1e-3
+"""An eigenvalue of a Jordan block of size four moves by the fourth root of rounding."""
 MANY = settings(max_examples=40, deadline=None, derandomize=True)
 seeds = st.integers(0, 10**6)
 
@@ -267,3 +273,144 @@ def test_points_are_solved_alike_alone_and_in_a_batch():
     for i, e in enumerate(energy):
         for j in range(5):
             np.testing.assert_allclose(batch[i, j], surface_green(np.array(e), H[j], V[j]), atol=SAME_AS_KWANT)
+
+
+def cells(seed, n, count):
+    """H, V of many random leads."""
+    return tuple(np.array(x) for x in zip(*(random_cell(seed + i, n) for i in range(count)), strict=True))
+
+
+@pytest.fixture
+def no_lead_by_lead(monkeypatch):
+    """The kernels have to do without the careful route, which takes the leads one by one."""
+
+    def refused(z, H, V):
+        raise AssertionError(f"{len(z)} leads went the careful way")
+
+    monkeypatch.setattr(leads, "_careful", refused)
+
+
+@pytest.mark.kwant
+@pytest.mark.parametrize("n", [2, 4, 9, 18])
+def test_many_leads_of_many_orbitals_equal_those_of_kwant_without_going_one_by_one(n, no_lead_by_lead):
+    H, V = cells(100 * n, n, 30)
+    energy = np.random.default_rng(n).uniform(-4, 4, 30)
+    sigma = V @ surface_green(energy, H, V) @ dagger(V)
+    for i in range(30):
+        theirs = kwant_self_energy(energy[i], H[i], V[i])
+        np.testing.assert_allclose(sigma[i], theirs, atol=SAME_AS_KWANT * max(1, np.abs(theirs).max()))
+
+
+@pytest.mark.kwant
+@pytest.mark.parametrize("rank", [0, 1, 3, 5, 8])
+@pytest.mark.parametrize("energy", [0.37, 0.37 + 1e-3j])
+def test_hopping_of_any_rank_equals_kwant_without_going_one_by_one(rank, energy, no_lead_by_lead):
+    H, V = cells(7, 9, 20)
+    _, other = cells(400, 9, 20)
+    V = V[:, :, :rank] @ other[:, :rank] / 3
+    sigma = V @ surface_green(np.array(energy), H, V) @ dagger(V)
+    for i in range(20):
+        if not rank:
+            np.testing.assert_array_equal(sigma[i], 0)
+        elif np.isreal(energy):
+            theirs = kwant_self_energy(energy, H[i], V[i])
+            np.testing.assert_allclose(sigma[i], theirs, atol=SAME_AS_KWANT * max(1, np.abs(theirs).max()))
+        else:
+            theirs = V[i] @ decimated(np.real(energy), H[i], V[i], np.imag(energy)) @ dagger(V[i])
+            np.testing.assert_allclose(sigma[i], theirs, atol=DYSON * max(1, np.abs(theirs).max()))
+
+
+@pytest.mark.parametrize("condition", [1e5, 1e7, 1e9, 1e11])
+def test_hopping_between_regular_and_singular_obeys_the_dyson_equation(condition):
+    for seed in range(5):
+        H, V = random_cell(seed, 5)
+        left, _, right = np.linalg.svd(V)
+        V = left @ np.diag(np.geomspace(1, 1 / condition, 5)) @ right
+        g = surface_green(np.array(0.3), H, V)
+        assert dyson_residual(g, 0.3, H, V) < DYSON * max(1, np.abs(g).max()) ** 2
+        assert np.linalg.eigvalsh(1j * (g - dagger(g))).min() > -RETARDED * max(1, np.abs(g).max())
+
+
+def test_a_mixed_batch_is_solved_point_by_point_right():
+    """Regular, singular, absent and degenerate hoppings, band edges and complex energies at once."""
+    H, V = cells(50, 3, 6)
+    V[1] = V[1] @ np.diag([1, 1, 0])
+    V[2] = 0
+    H[3], V[3] = np.eye(3) * 0.1, -np.eye(3)
+    H[4], V[4] = np.diag([0.0, 0.5, 0.9]), -np.eye(3)
+    energy = np.array([0.3, 0.3, 0.3, 0.3, 2.0, 0.3 + 1j])
+    g = surface_green(energy, H, V)
+    assert np.all(np.isfinite(g))
+    for i in range(6):
+        alone = surface_green(energy[i].real if i < 5 else energy[i], H[i], V[i])
+        np.testing.assert_allclose(g[i], alone, atol=SAME_AS_KWANT)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_every_band_edge_of_a_random_lead_gives_a_finite_retarded_limit(n):
+    for seed in range(4):
+        H, V = random_cell(seed, n)
+        q = np.linspace(-np.pi, np.pi, 4001)[:, None, None]
+        bands = np.linalg.eigvalsh(H + V * np.exp(1j * q) + dagger(V) * np.exp(-1j * q))
+        for edge in (bands.max(axis=0), bands.min(axis=0)):
+            for energy in edge:
+                g = surface_green(np.array(energy), H, V)
+                assert np.all(np.isfinite(g))
+                assert dyson_residual(g, energy, H, V) < AT_THE_EDGE * max(1, np.abs(g).max())
+                assert np.linalg.eigvalsh(1j * (g - dagger(g))).min() > -AT_THE_EDGE * max(1, np.abs(g).max())
+
+
+def test_decimation_and_modes_are_one_at_complex_energy():
+    H, V = cells(900, 6, 40)
+    z = np.random.default_rng(1).uniform(-3, 3, 40) + 1j * np.random.default_rng(2).uniform(0.5, 4, 40)
+    D = z[:, None, None] * np.eye(6) - H
+    np.testing.assert_allclose(leads._decimated(D, V), leads._from_modes(z, D, V), atol=SAME_AS_KWANT)
+
+
+def assert_same_numbers(found, expected, tolerance):
+    """Each number of one list lies at one of the other, and the other way round."""
+    distance = np.abs(found[:, None] - expected[None, :])
+    assert distance.min(axis=0).max() < tolerance
+    assert distance.min(axis=1).max() < tolerance
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8, 18])
+def test_eigenvalues_are_those_of_lapack(size):
+    matrices = np.array([random_matrix(np.random.default_rng(s), size) for s in range(41)])
+    for found, matrix in zip(eigenvalues(matrices), matrices, strict=True):
+        assert_same_numbers(found, np.linalg.eigvals(matrix), EIGENVALUE)
+
+
+def test_eigenvalues_of_special_matrices_converge():
+    turn = np.roll(np.eye(4), 1, axis=0).astype(complex)
+    jordan = np.diag([0.5] * 4) + np.diag([1.0] * 3, 1) + 0j
+    special = np.array([np.zeros((4, 4)), np.eye(4), np.diag([1, 2j, 3, 4]), turn, jordan.T, jordan])
+    found = eigenvalues(special.astype(complex))
+    expected = [np.zeros(4), np.ones(4), np.array([1, 2j, 3, 4]), np.array([1, 1j, -1, -1j])]
+    for mine, theirs in zip(found, expected, strict=False):
+        assert_same_numbers(mine, theirs, EIGENVALUE)
+    for mine in found[4:]:
+        assert_same_numbers(mine, np.full(4, 0.5), DEFECTIVE)
+
+
+def test_what_is_not_a_number_stays_so_in_its_own_lane():
+    matrices = np.array([random_matrix(np.random.default_rng(s), 4) for s in range(5)])
+    expected = eigenvalues(matrices)
+    matrices[2, 1, 1] = np.nan
+    found = eigenvalues(matrices)
+    assert not np.isfinite(found[2]).any()
+    np.testing.assert_array_equal(np.delete(found, 2, axis=0), np.delete(expected, 2, axis=0))
+
+
+@pytest.mark.parametrize("error", [0.0, 1e-9, 1e-6])
+def test_null_vectors_solve_the_equation_of_the_modes_and_mend_lambda(error):
+    H, V = random_cell(21, 4)
+    D = 0.2 * np.eye(4) - H
+    pencil = np.block([[np.zeros((4, 4)), np.eye(4)], [-np.linalg.solve(V, dagger(V)), np.linalg.solve(V, D)]])
+    exact = np.linalg.eigvals(pencil)
+    factors, modes = null_vectors(np.zeros(8, dtype=int), exact * (1 + error), D[None], V[None], 2)
+    np.testing.assert_allclose(factors, exact, atol=EIGENVALUE * np.abs(exact).max())
+    for factor, mode in zip(factors, modes, strict=True):
+        P = dagger(V) - factor * D + factor**2 * V
+        assert np.linalg.norm(P @ mode) < EIGENVALUE * np.linalg.norm(P)
+        assert np.linalg.norm(mode) == pytest.approx(1)
