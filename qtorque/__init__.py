@@ -27,9 +27,12 @@ if TYPE_CHECKING:
         transmitted_mixing_conductance,
     )
     from qtorque.errors import InputError
+    from qtorque.evanescent import complex_bands
     from qtorque.materials import Material, single_band
     from qtorque.scattering import Scattering, solve
     from qtorque.stack import Layer, Lead, Stack
+    from qtorque.supercell import in_plane_supercell, site_generator
+    from qtorque.thermoelectric import thermopower
     from qtorque.torquemap import TorqueMap
 
 _HOME = {
@@ -52,6 +55,7 @@ _HOME = {
     "transmission": "conductances",
     "transmitted_mixing_conductance": "conductances",
     "InputError": "errors",
+    "complex_bands": "evanescent",
     "Material": "materials",
     "single_band": "materials",
     "Scattering": "scattering",
@@ -59,6 +63,9 @@ _HOME = {
     "Layer": "stack",
     "Lead": "stack",
     "Stack": "stack",
+    "in_plane_supercell": "supercell",
+    "site_generator": "supercell",
+    "thermopower": "thermoelectric",
     "TorqueMap": "torquemap",
 }
 _MODULES = ("llg", "plot")
@@ -71,7 +78,9 @@ __all__ = [
     "Scattering",
     "Stack",
     "TorqueMap",
+    "complex_bands",
     "conductance",
+    "in_plane_supercell",
     "interlayer_coupling",
     "k_average",
     "kmesh",
@@ -85,8 +94,10 @@ __all__ = [
     "schep_corrected",
     "sharvin_conductance",
     "single_band",
+    "site_generator",
     "solve",
     "spin_torque",
+    "thermopower",
     "tmr",
     "torkance",
     "transmission",

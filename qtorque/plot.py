@@ -41,6 +41,8 @@ PREFIXES = {0: "", -3: "m", -6: "µ", -9: "n", -12: "p"}
 """SI prefix of a power of ten."""
 CURVE_POINTS = 181
 """Points of a drawn curve."""
+STRAIGHT = 1e-6
+"""rad; an evanescent wave whose phase is that close to 0 or pi does not turn while it decays."""
 
 
 def transmission_map(transmissions: Mapping[str, xr.DataArray], mesh: KMesh) -> Figure:
@@ -199,6 +201,225 @@ def switching_probability(r: xr.Dataset, critical_voltage: float | None = None) 
     return figure
 
 
+def configuration_average(d: xr.Dataset) -> Figure:
+    """Conductances and mixing conductance of a disordered interface: means with standard errors, dashed the clean ones.
+
+    Parameters
+    ----------
+    d
+        With `conductance` (value, spin) and `g_mix` (value), their `_error`s, `clean_conductance` and `clean_g_mix` in
+        e^2/h per cell, as drivers/disorder.py writes them.
+    """
+    value = d["value"]
+    unit = "" if value.attrs["units"] == "1" else f" ({value.attrs['units']})"
+    figure = _figure(9.4, 3.8)
+    panels = figure.subplots(1, 2)
+    spins = [
+        (label, *(d[name].sel(spin=spin).values for name in ("conductance", "conductance_error", "clean_conductance")))
+        for label, spin in ((r"$G_\uparrow$", "up"), (r"$G_\downarrow$", "down"))
+    ]
+    mixing = [
+        (label, *(getattr(d[name], part).values for name in ("g_mix", "g_mix_error", "clean_g_mix")))
+        for label, part in ((r"Re $g_{\uparrow\downarrow}$", "real"), (r"Im $g_{\uparrow\downarrow}$", "imag"))
+    ]
+    for panel, curves, title in ((panels[0], spins, "conductance"), (panels[1], mixing, "spin-mixing conductance")):
+        for (label, mean, error, clean), colour, marker in zip(curves, (BLUE, VERMILION), ("o", "s"), strict=True):
+            panel.axhline(float(clean), color=colour, linestyle="--", linewidth=1)
+            panel.errorbar(value, mean, yerr=error, color=colour, marker=marker, markersize=4.5, capsize=3, label=label)
+        panel.plot([], [], "--", color=GREY, linewidth=1, label="clean")
+        panel.set_xlabel(value.attrs["long_name"] + unit)
+        panel.set_ylabel(r"$e^2/h$ per primitive cell")
+        panel.set_title(title)
+        _legend_above_data(panel)
+    return figure
+
+
+def nonlocal_resistance(d: xr.Dataset) -> Figure:
+    """Non-local resistance of both states of a lateral spin valve versus energy, and the pure spin current in its bar.
+
+    Parameters
+    ----------
+    d
+        With `nonlocal_resistance` (energy, state) in Ohm and `spin_current` (energy, state) per injected current, as
+        drivers/nonlocal_spin_valve.py writes them.
+    """
+    figure = _figure(5.4, 5.0)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    for state, colour, marker in (("parallel", BLUE, "o"), ("antiparallel", VERMILION, "s")):
+        at = d.sel(state=state)
+        style = {"color": colour, "marker": marker, "markersize": 4}
+        upper.plot(at["energy"], at["nonlocal_resistance"], label=state, **style)
+        lower.plot(at["energy"], at["spin_current"], **style)
+    for panel in (upper, lower):
+        panel.axhline(0, color=GREY, linewidth=0.6, zorder=0)
+    upper.set_ylabel(r"$(V_2 - V_3)/I$  ($\Omega$)")
+    upper.set_title("non-local resistance")
+    _legend_above_data(upper)
+    lower.set_ylabel("spin current in the bar\n" + r"$(I_\uparrow - I_\downarrow)/I$")
+    lower.set_xlabel("energy (eV)")
+    return figure
+
+
+def complex_bands(d: xr.Dataset, k: int = 0) -> Figure:
+    """Complex band structure at one in-plane momentum: decay rates to the left, real wave numbers to the right.
+
+    Each spin has a colour where the two differ. Waves with a complex wave number, which decay and turn, are pale.
+
+    Parameters
+    ----------
+    d
+        Result of `qtorque.complex_bands` at several energies.
+    k
+        Number of the momentum in `d`.
+    """
+    at = d.isel(k=k)
+    energy = at["energy"].values
+    spins = at["spin"].values.tolist()
+    same = np.array_equal(at["q"].values[:, 0], at["q"].values[:, -1])
+    figure = _figure(6.0, 4.2)
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1))
+    for spin, colour in zip(spins[:1] if same else spins, (BLUE, VERMILION), strict=False):
+        q, propagating = at["q"].sel(spin=spin).values, at["propagating"].sel(spin=spin).values
+        kappa = at["kappa"].sel(spin=spin).values
+        height = np.broadcast_to(energy[:, None], q.shape)
+        decays = (kappa > 0) & np.isfinite(kappa) & ~propagating
+        straight = np.minimum(np.abs(q.real), np.pi - np.abs(q.real)) < STRAIGHT
+        label = "both spins" if same else f"spin {spin}"
+        for chosen, alpha in ((decays & straight, 1.0), (decays & ~straight, 0.35)):
+            left.plot(kappa[chosen], height[chosen], ".", color=colour, markersize=3, alpha=alpha)
+        right.plot(np.abs(q.real[propagating]) / np.pi, height[propagating], ".", color=colour, markersize=3)
+        right.plot([], [], "o", color=colour, markersize=5, label=label)
+    for panel in (left, right):
+        panel.axhline(0, color=GREY, linewidth=0.6, zorder=0)
+    left.set_xlim(left.get_xlim()[1], 0)
+    right.set_xlim(0, 1)
+    left.set_xlabel(r"decay rate $\kappa$ (1/nm)")
+    left.set_ylabel("energy (eV)")
+    right.set_xlabel(r"$\mathrm{Re}\,q\,/\,\pi$")
+    phases = ", ".join(f"{float(at[name]) / np.pi:.3g}$\\pi$" for name in ("k1", "k2"))
+    figure.suptitle(f"complex bands at $k\\cdot a$ = ({phases})", fontsize="medium")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def coupling_versus_thickness(d: xr.Dataset) -> Figure:
+    """Interlayer exchange coupling versus a thickness by both routes, and multiplied with the square of the thickness.
+
+    Parameters
+    ----------
+    d
+        `coupling_energy` and `field_like` over `layers`, as drivers/coupling.py saves them.
+    """
+    layers = d["layers"].values
+    routes = {
+        r"$\Omega(0)-\Omega(\pi)$": (d["coupling_energy"].values, BLUE, "o", 6.0),
+        r"$-2\tau_\mathrm{FL}(90\degree)$": (-2 * d["field_like"].values, VERMILION, "x", 5.0),
+    }
+    figure = _figure(9.4, 3.8)
+    panels = figure.subplots(1, 2)
+    for panel, power, text in ((panels[0], 0, "coupling"), (panels[1], 2, r"$n^2\times$ coupling")):
+        scaled = {label: y * layers**power for label, (y, *_) in routes.items()}
+        factor, prefix = _prefix(np.concatenate(list(scaled.values())))
+        for label, (_, colour, marker, size) in routes.items():
+            line = "-" if marker == "o" else ""
+            panel.plot(
+                layers, scaled[label] / factor, marker + line, color=colour, linewidth=0.8, markersize=size,
+                markerfacecolor="none", label=label if power == 0 else None,
+            )  # fmt: skip
+        panel.axhline(0, color=GREY, linewidth=0.6, zorder=0)
+        _thickness_axis(panel, d["layers"])
+        panel.set_ylabel(f"{text}  ({prefix}eV per cell)")
+        _per_area_axis(panel, factor, d.attrs["cell_area"])
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def torkance_versus_thickness(d: xr.Dataset) -> Figure:
+    """Size of both torkances at 90 degrees versus a thickness, logarithmic; open symbols are negative.
+
+    Parameters
+    ----------
+    d
+        `damping_like_torkance` and `field_like_torkance` over `layers`, as drivers/coupling.py saves them.
+    """
+    figure = _figure(5.4, 3.8)
+    panel = figure.subplots()
+    parts = [d[f"{name}_torkance"].values for name in ("damping_like", "field_like")]
+    factor, prefix = _prefix(np.concatenate(parts))
+    for y, label, colour, marker in zip(
+        parts, ("damping-like", "field-like"), (BLUE, VERMILION), ("o", "s"), strict=True
+    ):
+        shown = np.abs(y) > NEGLIGIBLE * np.abs(parts).max(axis=0)
+        panel.plot(d["layers"][shown], np.abs(y[shown]) / factor, color=colour, linewidth=0.8)
+        for sign, face in ((1, colour), (-1, "white")):
+            at = shown & (np.sign(y) == sign)
+            style: dict[str, Any] = {"color": colour, "markerfacecolor": face, "markersize": 5}
+            panel.plot(d["layers"][at], np.abs(y[at]) / factor, marker, **style)
+        if shown.any():
+            panel.plot([], [], marker + "-", color=colour, label=label)
+    panel.set_yscale("log")
+    _thickness_axis(panel, d["layers"])
+    panel.set_ylabel(rf"$|d\tau/dV|$ at 90°  ({prefix}eV/V per cell)")
+    panel.set_title("torkance on the free magnet (open: negative)", fontsize="medium")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def layer_profile(d: xr.Dataset) -> Figure:
+    """Transverse spin current and torque per volt through the depth of a stack, magnets shaded.
+
+    Parameters
+    ----------
+    d
+        `spin_current_response` over (part, bond) and `torque_response` over (part, layer), as drivers/layer_profile.py
+        saves them.
+    """
+    figure = _figure(6.4, 5.4)
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    layer = np.arange(1, d.sizes["layer"] + 1)
+    depths = {"spin_current_response": np.arange(d.sizes["bond"]) + 0.5, "torque_response": layer}
+    panels = zip((upper, lower), depths.items(), ("transverse spin current", "torque on a layer"), strict=True)
+    for panel, (name, depth), text in panels:
+        factor, prefix = _prefix(d[name])
+        for part, colour, marker in (("damping-like", BLUE, "o"), ("field-like", VERMILION, "s")):
+            y = d[name].sel(part=part) / factor
+            panel.plot(depth, y, marker + "-", color=colour, linewidth=0.8, markersize=3, label=part)
+        panel.axhline(0, color=GREY, linewidth=0.6, zorder=0)
+        panel.set_ylabel(f"{text}\n({prefix}eV/V per cell)")
+        for role in ("fixed", "free", "other"):
+            panel.fill_between(
+                np.concatenate([layer - 0.5, layer + 0.5 - 1e-9]), 0, 1, color=CLOSED, linewidth=0, zorder=-1,
+                where=np.tile(d["magnet"].values == role, 2), transform=panel.get_xaxis_transform(),
+            )  # fmt: skip
+    _legend_above_data(upper)
+    lower.set_xlabel("layer (magnets shaded)")
+    return figure
+
+
+def transmitted_mixing_versus_thickness(d: xr.Dataset) -> Figure:
+    """Transmitted spin-mixing conductance versus the thickness of a magnet: both parts, and its size.
+
+    Parameters
+    ----------
+    d
+        `transmitted_mixing_conductance` (complex) over `layers`, as drivers/transmitted_mixing.py saves it.
+    """
+    t, layers = d["transmitted_mixing_conductance"], d["layers"]
+    figure = _figure(9.4, 3.6)
+    left, right = figure.subplots(1, 2)
+    left.plot(layers, t.real, "o-", color=BLUE, linewidth=0.8, markersize=4, label="real part")
+    left.plot(layers, t.imag, "s-", color=VERMILION, linewidth=0.8, markersize=4, label="imaginary part")
+    left.axhline(0, color=GREY, linewidth=0.6, zorder=0)
+    left.set_ylabel(r"$t_{\uparrow\downarrow}$  ($e^2/h$ per cell)")
+    _legend_above_data(left)
+    right.plot(layers, np.abs(t), "o-", color=GREY, linewidth=0.8, markersize=4)
+    right.set_yscale("log")
+    right.set_ylabel(r"$|t_{\uparrow\downarrow}|$  ($e^2/h$ per cell)")
+    for panel in (left, right):
+        _thickness_axis(panel, layers)
+    return figure
+
+
 def lattice(system: Any, **options: Any) -> Figure:
     """Sites and hoppings of a Kwant builder or finalised system, leads included: `kwant.plot` as a Figure.
 
@@ -253,8 +474,8 @@ def _draw_over_zone(panel: Axes, values: xr.DataArray, mesh: KMesh, **style):
         raise InputError(f"{values.sizes['k']} momenta do not fit {mesh!r}; give the mesh they were computed on")
     steps = [2 / n for n in mesh.shape]
     # The mesh runs from 0 to 2 pi; the zone is shown around its centre.
-    turned = np.roll(values.values.reshape(mesh.shape), [n // 2 for n in mesh.shape], axis=(0, 1))
-    first = [step * (0.5 - n // 2) for step, n in zip(steps, mesh.shape, strict=True)]
+    turned = np.roll(mesh.unfold(values.values), [n // 2 for n in mesh.shape], axis=(0, 1))
+    first = [step * (mesh.shift - n // 2) for step, n in zip(steps, mesh.shape, strict=True)]
     edges = [x + step * (np.arange(n + 1) - 0.5) for x, step, n in zip(first, steps, mesh.shape, strict=True)]
     image = panel.pcolormesh(edges[0], edges[1], turned.T, rasterized=True, **style)
     panel.set_facecolor(CLOSED)
@@ -264,6 +485,14 @@ def _draw_over_zone(panel: Axes, values: xr.DataArray, mesh: KMesh, **style):
     panel.set_xticks([-1, -0.5, 0, 0.5, 1])
     panel.set_yticks([-1, -0.5, 0, 0.5, 1])
     return image
+
+
+def _thickness_axis(panel: Axes, layers: xr.DataArray) -> None:
+    """The label of an axis of thicknesses, and ticks at whole layers only."""
+    from matplotlib.ticker import MaxNLocator
+
+    panel.set_xlabel(f"{layers.attrs['long_name']} $n$")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _per_area_axis(panel: Axes, factor: float, area: float) -> None:

@@ -1,0 +1,160 @@
+"""Interlayer exchange coupling and torkance of two magnets versus a thickness.
+
+    python drivers/coupling.py systems/spin_valve.py --set onsite_normal=2.8 --layers 3:30 --kmesh 128 -o results/valve
+    python drivers/coupling.py systems/mtj.py --parameter barrier_layers --layers 1:8 -o results/mtj
+    mpiexec -n 4 python -m mpi4py drivers/coupling.py ...
+
+At every thickness: the coupling energy Omega(0) - Omega(pi), its second route -2 tau_FL at 90 degrees and zero bias
+(they differ by what is not proportional to the cosine of the angle), and both torkances at 90 degrees. Writes
+PREFIX_coupling.nc, PREFIX_coupling.png and PREFIX_torkance.png, and prints a table and the period of the coupling.
+
+A sum over N x N momenta resolves the oscillation up to a thickness of about N/4; a temperature damps what a mesh cannot
+resolve.
+"""
+
+import functools
+import math
+import time
+
+import _stages
+import _thickness
+
+from qtorque import command_line
+
+ENDINGS = ("_coupling.nc", "_coupling.png", "_torkance.png")
+FEWEST_FOR_PERIOD = 12
+"""Thicknesses, each one more than the one before, below which no period is looked for."""
+FREQUENCIES = 20000
+"""Trial frequencies between 0 and 1/2 per layer: finer than any finite range of thicknesses tells them apart."""
+
+
+def at_one_thickness(system, mesh, *, voltage, temperature, tolerance, comm=None, checkpoint=None):
+    """Coupling and torkances of a system.
+
+    Parameters
+    ----------
+    system
+        A system with two magnets, the free one outermost.
+    mesh
+        A `qtorque.kmesh`.
+    voltage
+        V; torkances are differences of the torques at +voltage and -voltage.
+    temperature
+        K
+    tolerance
+        Of the energy integrals, relative.
+
+    Returns
+    -------
+    Dataset
+        coupling_energy, field_like (zero bias, 90 degrees), eV per cell; damping_like_torkance, field_like_torkance,
+        eV/V per cell.
+    """
+    import xarray as xr
+
+    import qtorque as qt
+
+    shared = {"kmesh": mesh, "temperature": temperature, "tolerance": tolerance, "comm": comm}
+    coupling, torque = (
+        {"checkpoint": None if checkpoint is None else checkpoint.part(n)} for n in ("coupling", "torque")
+    )
+    potential = qt.interlayer_coupling(system, angle=(math.pi, 0.0), **shared, **coupling)["grand_potential"]
+    d = qt.spin_torque(system, angle=math.pi / 2, voltage=[-voltage, 0.0, voltage], **shared, **torque).isel(angle=0)
+    found = {
+        "coupling_energy": (float(potential[1] - potential[0]), "eV per cell", "Omega(0) - Omega(pi)"),
+        "field_like": (float(d["field_like"][1]), "eV per cell", "field-like torque at 90 degrees, zero bias"),
+    }
+    for name in ("damping_like", "field_like"):
+        slope = float(d[name][2] - d[name][0]) / (2 * voltage)
+        found[f"{name}_torkance"] = (slope, "eV/V per cell", f"{name.replace('_', '-')} torkance at 90 degrees")
+    return xr.Dataset({name: ((), x, {"units": u, "long_name": text}) for name, (x, u, text) in found.items()})
+
+
+def period(layers, values, power=2):
+    """Period of values ~ sin(2 pi n/P + phase)/n^power over consecutive thicknesses n, in layers.
+
+    The peak of the Fourier transform of n^power values, mean removed, under a Hann window: accurate to a small part of
+    P^2/(2 (last - first)). A period is known up to aliasing: P and P/(P - 1) are one, and the longer is returned.
+    """
+    import numpy as np
+
+    n = np.asarray(layers, dtype=float)
+    scaled = n**power * np.asarray(values)
+    window = np.hanning(len(n) + 2)[1:-1]
+    scaled = scaled - (window @ scaled) / window.sum()
+    # Slower than one period in the whole range is no oscillation but a drift.
+    frequency = np.linspace(1 / (n[-1] - n[0]), 0.5, FREQUENCIES)
+    size = np.abs(np.exp(-2j * np.pi * np.outer(frequency, n)) @ (window * scaled))
+    return float(1 / frequency[np.argmax(size)])
+
+
+def table(d):
+    """The lines of a table of the results."""
+    from qtorque.units import energy_per_area
+
+    names = ("coupling_energy", "field_like", "damping_like_torkance", "field_like_torkance")
+    heads = ("Omega(0)-Omega(pi)", "-2 tau_FL", "(mJ/m^2)", "d tau_DL/dV", "d tau_FL/dV")
+    lines = ["layers" + "".join(f"{head:>20}" for head in heads)]
+    for n in d["layers"].values:
+        energy, torque, damping_like, field_like = (float(d[name].sel(layers=n)) for name in names)
+        row = (energy, -2 * torque, 1e3 * energy_per_area(energy, d.attrs["cell_area"]), damping_like, field_like)
+        lines.append(f"{n:6d}" + "".join(f"{x:20.6e}" for x in row))
+    layers = d["layers"].values
+    if len(layers) >= FEWEST_FOR_PERIOD and layers[-1] - layers[0] == len(layers) - 1:
+        lines.append(f"period of the coupling: {period(layers, d['coupling_energy'].values):.3f} layers")
+    return [*lines, "eV and eV/V per cell; the coupling is antiferromagnetic where Omega(0) > Omega(pi)"]
+
+
+def run(options, comm):
+    import qtorque as qt
+    from qtorque import plot, store
+    from qtorque.errors import InputError
+
+    begin = time.monotonic()
+    if not options.voltage > 0:
+        raise InputError(
+            f"--voltage {options.voltage:g} must be positive: torkances are differences between both signs"
+        )
+    systems = _thickness.systems(options)
+    for system in systems:
+        system.free  # noqa: B018 -- refuses a stack without two magnets
+    mesh = qt.kmesh(options.kmesh)
+    configuration = _stages.configuration(options)
+    force = command_line.may_replace(options, configuration)
+    paths = command_line.output_files(options.output, ENDINGS, force)
+    physics = {"voltage": options.voltage, "temperature": options.temperature, "tolerance": options.tolerance}
+    work = functools.partial(at_one_thickness, **physics)
+    if options.dry_run:
+        if _stages.is_root(comm):
+            sample = _stages.sample(mesh)
+            seconds = _stages.seconds_of(lambda: work(_thickness.representative(systems), sample))
+            seconds *= len(systems) * mesh.size / sample.size
+            text = f"coupling: {len(systems)} thicknesses x {mesh.size} k-points, about {seconds:.3g} s on one core"
+            _stages.report_dry_run([(text, seconds)], comm)
+        return
+    with command_line.resumable(options, configuration, comm) as checkpoint:
+        parts = []
+        for n, system in zip(options.layers, systems, strict=True):
+            parts.append(work(system, mesh, comm=comm, checkpoint=checkpoint.part(f"{options.parameter}={n}")))
+            if _stages.is_root(comm) and not options.quiet:
+                print(f"{options.parameter}={n}: {float(parts[-1]['coupling_energy']):.6e} eV per cell", flush=True)
+        d = _thickness.with_layers(parts, options, systems[0].area)
+        if _stages.is_root(comm):
+            origin = store.provenance(configuration, comm, wall_time=time.monotonic() - begin)
+            data, coupling_png, torkance_png = paths
+            store.save_dataset(d, data, force=force, provenance=origin)
+            plot.save_figure(plot.coupling_versus_thickness(d), coupling_png, force)
+            plot.save_figure(plot.torkance_versus_thickness(d), torkance_png, force)
+            print(*table(d), _stages.written(paths), sep="\n")
+
+
+if __name__ == "__main__":
+    parser = command_line.parser(__doc__, system="systems/spin_valve.py", output="results/valve")
+    _thickness.add_thickness(parser, parameter="spacer_layers", layers="2:20")
+    _stages.add_mesh(parser)
+    parser.add_argument("--voltage", type=command_line.number, default=0.01, help="V, of the torkance; default 0.01")
+    parser.add_argument("--temperature", type=command_line.number, default=0.0, help="of the leads, K; default 0")
+    parser.add_argument(
+        "--tolerance", type=command_line.number, default=1e-6, help="of energy integrals, relative; default 1e-6"
+    )
+    command_line.main(run, parser)

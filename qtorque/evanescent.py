@@ -1,0 +1,198 @@
+"""Complex band structure: every Bloch wave of a bulk material along the transport direction, at a given energy.
+
+Propagating states carry current; evanescent ones decide how fast a barrier closes and how far a spin reaches into a
+magnet.
+"""
+
+from itertools import product
+
+import numpy as np
+import scipy.linalg
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from qtorque.bloch import LayeredSystem, as_layered
+from qtorque.brillouin import kpoints
+from qtorque.chain import Fourier
+from qtorque.errors import InputError, finite_number
+from qtorque.materials import Material
+from qtorque.stack import Lead, Stack
+
+ON_UNIT_CIRCLE = 1e-6
+"""|ln |lambda|| below which a wave may propagate: near a band edge lambda has the square root of rounding."""
+NO_FLOW = 1e-7
+"""A propagating wave flows with more than this share of the hopping, which at a band edge is the root of rounding."""
+ONE_FACTOR = 1e-8
+"""Propagating waves whose factors are closer than this are one space, in which the velocity is made diagonal."""
+ONE_WAVE = 1e-6
+"""Ratio of singular values below which the waves of one lambda are linearly dependent, as at a band edge."""
+SINGULAR = 1e-10
+"""Ratio of the smallest to the largest singular value of a hopping block that has no inverse."""
+NO_FACTOR = 1e-5
+"""|lambda| or 1/|lambda| below which a wave of a singular hopping is none: a defective zero of the pencil comes out as
+the square or cube root of rounding."""
+ROUNDED_PHASE = 1e-12
+"""rad; a phase this close to -pi is pi up to rounding."""
+SPINS = ("up", "down")
+
+
+def complex_bands(
+    material: Material | Lead | Stack | LayeredSystem,
+    *,
+    energy: ArrayLike,
+    k: ArrayLike = (0.0, 0.0),
+    lead: str | None = None,
+) -> xr.Dataset:
+    """All waves psi_(l+1) = exp(i q) psi_l of a bulk material at real energies, q complex, for each spin.
+
+    They solve V lambda phi + V^dagger phi/lambda = (E - H) phi with lambda = exp(i q), V the hopping block from
+    principal layer l + 1 to l. With (lambda, phi) there is a wave with 1/lambda*.
+
+    Parameters
+    ----------
+    material
+        A `qt.Material` or `qt.Lead`, or a system one of whose leads is meant.
+    energy
+        eV; one or a list.
+    k
+        In-plane phases (k.a1, k.a2), rad; one pair or shape (number, 2).
+    lead
+        "left" or "right", for a system.
+
+    Returns
+    -------
+    Dataset
+        dims energy, k, spin, band; twice as many bands as orbitals of a principal layer, sorted from the fastest growth
+        towards +z to the fastest decay. `q`: real part in (-pi, pi], imaginary part the decay per principal layer.
+        `kappa` = Im q/thickness, 1/nm. `propagating`. `velocity` = dE/dq, eV, of propagating waves: positive towards
+        +z; 0 for others, and at a band edge, where a wave is neither. The attributes `layer_thickness` (nm) and
+        `monolayers` belong to the principal layer.
+
+    Raises
+    ------
+    InputError
+        For bad arguments, a lead that conserves no spin, energies at which every wave number is allowed.
+
+    Notes
+    -----
+    Spin up is the majority, wherever it points; the two are equal in a normal material. Where V is singular some waves
+    do not leave their layer: lambda = 0 has q = +i inf, lambda infinite q = -i inf, and factors beyond 1e5 count as
+    such. Valid without spin-orbit coupling.
+    """
+    energies = np.array([finite_number("energy", e, "eV") for e in np.ravel(np.asarray(energy, dtype=object))])
+    if not len(energies):
+        raise InputError("energy= is an empty list; give at least one number in eV")
+    points = kpoints(k).points
+    onsite, hopping, thickness, monolayers = _bulk(material, lead)
+    axis = onsite.spin_part.axis or hopping.spin_part.axis or (0.0, 0.0, 1.0)
+    if not (onsite.spin_part.diagonal_along(axis) and hopping.spin_part.diagonal_along(axis)):
+        raise InputError(f"complex_bands: {material!r} conserves no spin; its waves cannot be told apart by spin")
+    H, V = (_at(block, axis, points) for block in (onsite, hopping))
+    bands = 2 * H.shape[-1]
+    shape = (len(energies), len(points), len(SPINS), bands)
+    q, propagating, velocity = np.empty(shape, dtype=complex), np.empty(shape, dtype=bool), np.empty(shape)
+    for e, point, spin in product(*(range(n) for n in shape[:3])):
+        where = e, point, spin
+        q[where], propagating[where], velocity[where] = _waves(energies[e], H[spin, point], V[spin, point])
+    dims = ("energy", "k", "spin", "band")
+    variables = {
+        "q": (q, "1", "complex phase from one principal layer to the next"),
+        "kappa": (q.imag / thickness, "1/nm", "decay of the amplitude towards +z"),
+        "propagating": (propagating, "1", "whether the wave propagates"),
+        "velocity": (velocity, "eV", "velocity dE/dq, positive towards +z"),
+    }
+    return xr.Dataset(
+        {name: (dims, data, {"units": unit, "long_name": text}) for name, (data, unit, text) in variables.items()},
+        coords={
+            "energy": ("energy", energies, {"units": "eV", "long_name": "energy"}),
+            "k1": ("k", points[:, 0], {"units": "rad", "long_name": "k.a1"}),
+            "k2": ("k", points[:, 1], {"units": "rad", "long_name": "k.a2"}),
+            "spin": list(SPINS),
+        },
+        attrs={"layer_thickness": thickness, "layer_thickness_units": "nm", "monolayers": monolayers},
+    )
+
+
+def _bulk(material, lead: str | None) -> tuple[Fourier, Fourier, float, int]:
+    """H, V towards -z, thickness (nm) and monolayers of a principal layer."""
+    if isinstance(material, (Material, Lead)):
+        if lead is not None:
+            raise InputError(f"lead={lead!r} has no meaning for {material!r}; leave it out, or give a system")
+        piece = material if isinstance(material, Lead) else Lead(material)
+        system, name = as_layered(Stack(left=piece, right=piece)), "right"
+    else:
+        system, name = as_layered(material), str(lead)
+    if name not in ("left", "right"):
+        raise InputError(f"lead={lead!r} of the system is unknown; give lead='left' or lead='right'")
+    chain, last = system.chain(), system.layers + 1
+    element = 0 if name == "left" else last
+    hopping = chain.left_outward.adjoint if name == "left" else chain.right_outward
+    region, *leads = system.builders
+    builder = leads[0 if name == "left" else 1]
+    a1, a2 = (np.array(p) for p in region.symmetry.periods)
+    volume = abs(np.linalg.det([np.array(p) for p in builder.symmetry.periods]))
+    cells = system.dimensions[element] // sum(site.family.norbs for site in builder.sites())
+    return chain.onsite[element], hopping, float(cells * volume / np.linalg.norm(np.cross(a1, a2))), cells
+
+
+def _at(block: Fourier, axis, points: np.ndarray) -> np.ndarray:
+    """The block of each spin at every momentum: (spin, k, n, n)."""
+    phases = np.exp(1j * (points @ block.vectors.T))
+    return np.einsum("kR,Rsij->skij", phases, block.in_frame(axis))
+
+
+def _waves(energy: float, H: np.ndarray, V: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(q, propagating, velocity) of the 2n waves at one energy, sorted by Im q, then Re q."""
+    n = len(H)
+    unit, zero = np.eye(n), np.zeros((n, n))
+    # A x = lambda B x with x = (psi_l, psi_(l+1)).
+    A = np.block([[zero, unit], [-V.conj().T, energy * unit - H]])
+    B = np.block([[unit, zero], [zero, V]])
+    (alpha, beta), vectors = scipy.linalg.eig(A, B, homogeneous_eigvals=True)
+    scale = max(float(np.abs(A).max()), float(np.abs(B).max()))
+    if np.any(np.hypot(np.abs(alpha), np.abs(beta)) <= np.finfo(float).eps * scale):
+        raise InputError(
+            f"energy={energy:g}: a band without dispersion along z lies there, and every q solves it; move the energy"
+        )
+    singular = np.linalg.svd(V, compute_uv=False)
+    limit = NO_FACTOR if singular[-1] <= SINGULAR * singular[0] else 0.0
+    q = np.empty(2 * n, dtype=complex)
+    stays = np.abs(alpha) <= limit * np.abs(beta)
+    comes = np.abs(beta) <= limit * np.abs(alpha)
+    moves = ~stays & ~comes
+    q[stays], q[comes] = complex(0.0, np.inf), complex(0.0, -np.inf)
+    q[moves] = _phase(alpha[moves] / beta[moves])
+    velocity = np.zeros(2 * n)
+    on_circle = np.flatnonzero(np.abs(q.imag) < ON_UNIT_CIRCLE)
+    velocity[on_circle] = _velocities(q[on_circle], vectors[:n, on_circle], V)
+    propagating = np.abs(velocity) > NO_FLOW * singular[0]
+    velocity[~propagating] = 0.0
+    q[propagating] = q[propagating].real
+    order = np.lexsort((q.real, q.imag))
+    return q[order], propagating[order], velocity[order]
+
+
+def _phase(factors: np.ndarray) -> np.ndarray:
+    """q = -i ln lambda with the real part in (-pi, pi]."""
+    phase = np.angle(factors)
+    # A negative factor whose imaginary part is rounding has the phase pi, whatever the sign of that.
+    phase = np.where(phase < ROUNDED_PHASE - np.pi, np.pi, phase)
+    return phase - 1j * np.log(np.abs(factors))
+
+
+def _velocities(q: np.ndarray, waves: np.ndarray, V: np.ndarray) -> np.ndarray:
+    """dE/dq = i lambda phi^dagger V phi + conjugate of waves on the unit circle.
+
+    Waves with one lambda are turned so that it is diagonal among them; those that are one wave, at a band edge, stand.
+    """
+    velocity = np.zeros(len(q))
+    factors = np.exp(1j * q.real)
+    left = np.arange(len(q))
+    while len(left):
+        group = left[np.abs(factors[left] - factors[left[0]]) < ONE_FACTOR]
+        left = np.setdiff1d(left, group)
+        basis, size, _ = np.linalg.svd(waves[:, group], full_matrices=False)
+        if len(size) == len(group) and size[-1] > ONE_WAVE * size[0]:
+            half = 1j * np.mean(factors[group]) * (basis.conj().T @ V @ basis)
+            velocity[group] = np.linalg.eigvalsh(half + half.conj().T)
+    return velocity

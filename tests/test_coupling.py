@@ -1,0 +1,239 @@
+"""Coupling and torkance versus thickness: periods, two routes, decay rates, what symmetry forbids; the driver."""
+
+import json
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cubic_zone import in_plane_energies
+
+import qtorque as qt
+from qtorque import store
+
+ROOT = Path(__file__).parents[1]
+PERIOD = 0.02
+"""Relative, of a period: a finite range of thicknesses and the next order in 1/n shift the peak by half a percent."""
+SLOPE = 1e-6
+"""Relative: a difference of fourth order with steps of 0.02 rad is good to 1e-8, integrals to 1e-10 of currents that
+are up to a hundred times the torque."""
+DECAY = 1e-5
+"""Relative, of a torkance between 4 and 6 layers at 1 mV: standing waves in the barrier are exp(-2 kappa n) = 1e-5."""
+FORBIDDEN = 1e-6
+"""Share of the even part below which the odd part of a torque is an error of the energy integrals."""
+
+
+@pytest.fixture(scope="module")
+def coupling_driver():
+    """The names defined in drivers/coupling.py."""
+    sys.path.insert(0, str(ROOT / "drivers"))
+    try:
+        import coupling
+    finally:
+        sys.path.remove(str(ROOT / "drivers"))
+    return coupling
+
+
+def zone(onsite, nodes):
+    """The zone of `trilayer` with its default magnets: pieces end at the edges of the spacer's and both spins' bands,
+    and beyond the last, w = -0.1, no state is filled."""
+    return in_plane_energies([-4.0, 2 - onsite, -0.45, -0.1], [nodes, 12, 12])
+
+
+def trilayer(layers, onsite, up=2.1, down=2.45):
+    """F | N(layers) | F. Both spins of the default magnets are open wherever the spacer is, so that no state is bound
+    in it, and what is summed over k is smooth up to the edge of the spacer's band."""
+    magnet = qt.single_band(onsite=(up + down) / 2, exchange=down - up)
+    spacer = qt.single_band(onsite=onsite)
+    return qt.Stack(left=qt.Lead(magnet), layers=[qt.Layer(spacer, layers)], right=qt.Lead(magnet))
+
+
+def coupling_energy(system, kset, tolerance=1e-4):
+    """Omega(0) - Omega(pi), eV per cell."""
+    omega = qt.interlayer_coupling(system, kmesh=kset, angle=[np.pi, 0.0], tolerance=tolerance)["grand_potential"]
+    return float(omega[1] - omega[0])
+
+
+def stationary_period(onsite):
+    """Layers: 2 pi/(2 q) folded by whole layers, at the only stationary point of the spacer's Fermi surface."""
+    d = qt.complex_bands(qt.single_band(onsite=onsite), energy=0.0, k=[(0, 0), (np.pi, 0), (np.pi, np.pi)])
+    propagating = d["propagating"].isel(energy=0, spin=0)
+    np.testing.assert_array_equal(propagating.any("band"), [True, False, False])
+    q = abs(d["q"].isel(energy=0, spin=0, k=0, band=0).item().real)
+    turn = 2 * q % (2 * np.pi)
+    return 2 * np.pi / min(turn, 2 * np.pi - turn)
+
+
+def test_the_energies_of_the_plane_stand_for_a_mesh():
+    line, mesh = (coupling_energy(trilayer(2, 2.5), kset) for kset in (zone(2.5, 40), qt.kmesh(96)))
+    assert line == pytest.approx(mesh, rel=1e-2)
+
+
+def test_the_period_of_the_stationary_point_is_the_known_one():
+    assert stationary_period(2.5) == pytest.approx(4.347, rel=1e-4)
+    # cos q = (2.8 - 4)/2 = -0.6.
+    assert stationary_period(2.8) == pytest.approx(2 * np.pi / (2 * np.pi - 2 * np.arccos(-0.6)), rel=1e-12)
+
+
+@pytest.mark.parametrize("onsite", [2.5, 2.8])
+def test_coupling_oscillates_with_the_period_of_the_spacers_stationary_point(onsite, coupling_driver):
+    layers = np.arange(10, 40)
+    coupling = [coupling_energy(trilayer(int(n), onsite), zone(onsite, 2 * int(n) + 40)) for n in layers]
+    assert coupling_driver.period(layers, coupling) == pytest.approx(stationary_period(onsite), rel=PERIOD)
+    size = np.abs(coupling)
+    # It falls off as the square of the thickness: n^2 times it keeps its size.
+    assert 0.6 < (layers**2 * size)[15:].max() / (layers**2 * size)[:15].max() < 1.6
+
+
+@pytest.mark.parametrize("true", [4.347, 3.39, 9.1, 2.3])
+def test_the_period_of_a_damped_sinusoid_is_found(true, coupling_driver):
+    n = np.arange(4, 50)
+    for phase in (0.0, 1.0, 2.5):
+        values = 3e-5 * np.sin(2 * np.pi * n / true + phase) / n**2
+        assert coupling_driver.period(n, values) == pytest.approx(true, rel=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("system", "angle"),
+    [(trilayer(4, 2.5, 3.0, 5.6), 0.8), (trilayer(3, 2.8, 1.5, 4.0), 2.0), (trilayer(7, 2.5), 1.3)],
+)
+def test_zero_bias_field_like_torque_is_the_slope_of_the_grand_potential(system, angle):
+    kset, h = qt.kpoints([[0.3, 0.5], [1.2, 0.4], [2.0, 1.1]]), 0.02
+    angles = [angle, angle - 2 * h, angle - h, angle + h, angle + 2 * h]
+    omega = qt.interlayer_coupling(system, kmesh=kset, angle=angles, tolerance=1e-10)["grand_potential"].values[1:]
+    slope = (8 * (omega[2] - omega[1]) - (omega[3] - omega[0])) / (12 * h)
+    d = qt.spin_torque(system, angle=angle, voltage=0.0, kmesh=kset, tolerance=1e-10)
+    assert slope / np.sin(angle) == pytest.approx(float(d["field_like"][0, 0]), rel=SLOPE)
+
+
+def junction(layers=3, right_down=5.6):
+    def magnet(down):
+        return qt.single_band(onsite=(3.0 + down) / 2, exchange=down - 3.0)
+
+    oxide = qt.Layer(qt.single_band(onsite=9.0), layers, barrier=True)
+    return qt.Stack(left=qt.Lead(magnet(5.6)), layers=[oxide], right=qt.Lead(magnet(right_down)))
+
+
+def odd_share(system):
+    """Odd over even part of the field-like torque at 0.4 V."""
+    d = qt.spin_torque(system, angle=np.pi / 2, voltage=[-0.4, 0.4], kmesh=qt.kmesh(6), tolerance=1e-8)
+    minus, plus = d["field_like"].values[0]
+    return (plus - minus) / (plus + minus)
+
+
+def test_the_odd_part_of_the_field_like_torque_needs_unequal_magnets():
+    assert abs(odd_share(junction())) < FORBIDDEN
+    assert abs(odd_share(junction(right_down=4.5))) > 0.01
+
+
+def test_magnets_exchanged_reverse_the_odd_part_of_the_field_like_torque():
+    # tau_R(V) of the mirrored junction is tau_L(-V) of this one.
+    d = qt.spin_torque(
+        junction(right_down=4.5), angle=1.0, voltage=[-0.4, 0.4], kmesh=qt.kmesh(4), tolerance=1e-8
+    )  # fmt: skip
+    stack = junction(right_down=4.5)
+    mirrored = qt.Stack(left=stack.right, layers=stack.layers, right=stack.left)
+    other = qt.spin_torque(mirrored, angle=1.0, voltage=[-0.4, 0.4], kmesh=qt.kmesh(4), tolerance=1e-8)
+    np.testing.assert_allclose(d["field_like"][0], other["field_like_fixed"][0, ::-1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("k", [(0.0, 0.0), (0.4, 0.2)])
+def test_torkance_and_coupling_at_one_momentum_decay_as_the_barrier_says(k, coupling_driver):
+    kset = qt.kpoints([k])
+    d = qt.complex_bands(junction().layers[0].material, energy=0.0, k=k)
+    kappa = float(d["kappa"].max()) * 0.3
+    thin, thick = (
+        coupling_driver.at_one_thickness(junction(n), kset, voltage=1e-3, temperature=0.0, tolerance=1e-8)
+        for n in (4, 6)
+    )
+    rate = np.log(float(thick["damping_like_torkance"] / thin["damping_like_torkance"])) / 2
+    assert rate == pytest.approx(-2 * kappa, rel=DECAY)
+    # States below the Fermi energy decay faster: the coupling falls off a little more than the torkance.
+    rate = np.log(float(thick["coupling_energy"] / thin["coupling_energy"])) / 2
+    assert -2 * kappa - 0.5 < rate < -2 * kappa
+
+
+def test_both_routes_of_the_driver_have_one_sign_and_size(coupling_driver):
+    d = coupling_driver.at_one_thickness(junction(), qt.kmesh(16), voltage=0.01, temperature=0.0, tolerance=1e-7)
+    # The sign check of the conventions: antiferromagnetic, Omega(0) - Omega(pi) = +8.2626e-7 eV per cell.
+    assert float(d["coupling_energy"]) == pytest.approx(8.2626e-7, rel=2e-5)
+    assert -2 * float(d["field_like"]) == pytest.approx(8.2626e-7, rel=2e-5)
+    sweep = qt.spin_torque(junction(), angle=np.pi / 2, voltage=np.linspace(-0.02, 0.02, 5), kmesh=qt.kmesh(16))
+    assert float(d["damping_like_torkance"]) == pytest.approx(float(qt.torkance(sweep)["damping_like"][0]), rel=1e-2)
+    assert float(d["damping_like_torkance"]) > 0
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """run(*arguments) runs the driver in this process; the CompletedProcess, output as text."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(ROOT / "drivers")
+
+    def within(*arguments):
+        script = str(ROOT / "drivers" / "coupling.py")
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except SystemExit as end:
+            code = end.code
+        output = capsys.readouterr()
+        return subprocess.CompletedProcess(sys.argv, code, output.out, output.err)
+
+    return within
+
+
+TINY = ["systems/mtj.py", "--parameter", "barrier_layers", "--layers", "1:3", "--kmesh", "3", "--tolerance", "1e-3"]
+
+
+def test_the_driver_writes_a_table_two_figures_and_where_they_come_from(run, tmp_path):
+    done = run(*TINY, "-o", tmp_path / "new" / "x")
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "new"
+    assert {p.name for p in folder.iterdir()} == {"x_coupling.nc", "x_coupling.png", "x_torkance.png"}
+    d = store.load_dataset(folder / "x_coupling.nc")
+    np.testing.assert_array_equal(d["layers"], [1, 2, 3])
+    assert all(d[name].attrs["units"] and d[name].attrs["long_name"] for name in d.data_vars)
+    assert json.loads(d.attrs["configuration"])["layers"] == [1, 2, 3]
+    assert "Omega(0)-Omega(pi)" in done.stdout
+
+
+@pytest.mark.mpi
+def test_the_driver_gives_the_same_bits_on_two_ranks(run, mpirun, tmp_path):
+    assert run(*TINY, "-o", tmp_path / "one").returncode == 0
+    two = mpirun(2, [ROOT / "drivers" / "coupling.py", ROOT / TINY[0], *TINY[1:], "-o", tmp_path / "two"])
+    assert two.returncode == 0, two.stderr
+    first, second = (store.load_dataset(tmp_path / f"{name}_coupling.nc") for name in ("one", "two"))
+    for name in first.variables:
+        assert first[name].values.tobytes() == second[name].values.tobytes(), name
+
+
+def test_a_dry_run_of_the_driver_writes_nothing(run, tmp_path):
+    done = run(*TINY, "--dry-run", "-o", tmp_path / "new" / "x")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"time: about [\d.e+-]+ s", done.stdout)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--layers", "5:3"], "thicknesses"),
+        (["--layers", "1.5"], "thicknesses"),
+        (["--voltage", "0"], "voltage"),
+        (["--set", "spacer_layers=3"], "spacer_layers"),
+        (["--parameter", "cap_layers"], "cap_layers"),
+        (["systems/nf_interface.py", "--parameter", "onsite_up"], "magnet"),
+    ],
+)
+def test_bad_input_to_the_driver_ends_with_one_line(run, arguments, word, tmp_path):
+    done = run(*arguments, "--quiet", "-o", tmp_path / "x")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("qtorque: ")
+    assert word in line
+    assert list(tmp_path.iterdir()) == []
