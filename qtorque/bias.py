@@ -33,6 +33,7 @@ from qtorque.torque import (
     PARALLEL_LIMIT,
     SMALL_SINE,
     Cuts,
+    conserved,
     decompose,
     ends,
     log_determinants,
@@ -125,8 +126,13 @@ def _sweep(
 ) -> _Sums:
     """All integrals for all voltages, summed over a given mesh, or over a ladder of momenta for each voltage."""
 
+    # The chunks of one voltage follow each other, and share its chains.
+    @functools.lru_cache(maxsize=1)
+    def biased(v: int) -> tuple[list[Chain], tuple]:
+        return _biased(stack, angles, float(voltages[v]), temperature)
+
     def one(v: int, k: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        chains, fermis = _biased(stack, angles, float(voltages[v]), temperature)
+        chains, fermis = biased(v)
         value, error = _integrals(chains, cuts, fermis, k, weights, energy_tolerance)
         return value.ravel(), error.ravel()
 
@@ -289,7 +295,11 @@ def spin_torque(
     angles, voltages, kset, stack, tolerance = _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance)
     last = stack.layers + 1
     magnets = (stack.free, stack.fixed)
-    cuts = Cuts(tuple(sorted({b for magnet in magnets for b in ends(magnet, last)})))
+    bonds = sorted({b for magnet in magnets for b in ends(magnet, last)})
+    # Of cuts with one spin current between them, such as both ends of a barrier, one is solved for.
+    same = conserved(stack.chain(), bonds)
+    cuts = Cuts(tuple(bonds[i] for i in dict.fromkeys(same)))
+    place = [list(dict.fromkeys(same)).index(i) for i in same]
     singular = np.abs(np.sin(angles)) < SMALL_SINE
     if not _others_collinear(stack):
         # A third magnet off the axis exerts a torque at 0 and pi too: vectors as computed, no coefficients there.
@@ -301,12 +311,12 @@ def spin_torque(
     sums = _sweep(stack, every, voltages, cuts, kset, temperature, tolerance, comm, checkpoint, progress)
 
     shape = (len(every), len(voltages))
-    current = np.empty((*shape, len(cuts.bonds), 4))
+    current = np.empty((*shape, len(bonds), 4))
     vectors = np.empty((2, *shape, 3))
     for v in range(len(voltages)):
-        current[:, v] = cuts.currents(sums.value[v])
+        current[:, v] = cuts.currents(sums.value[v])[:, place]
         for a in range(len(every)):
-            flow = {b: current[a, v, i, 1:] for i, b in enumerate(cuts.bonds)}
+            flow = {b: current[a, v, i, 1:] for i, b in enumerate(bonds)}
             for which, magnet in enumerate(magnets):
                 vectors[which, a, v] = torque_on_magnet(flow, magnet, last, directions[a][which])
     charge = 4 * np.pi * CURRENT_PER_EV * current[:, :, 0, 0]
@@ -338,7 +348,7 @@ def spin_torque(
             values = coefficients[which, part, :count]
             name = kind.replace("-", "_") + suffix
             variables[name] = (plane, values, UNIT_TORQUE, text.format(kind, magnet))
-    return _dataset(stack, cuts, variables, angles, voltages, temperature, sums.attributes)
+    return _dataset(stack, bonds, (), variables, angles, voltages, temperature, sums.attributes)
 
 
 def _errors(sums: _Sums, cuts: Cuts, count: int) -> dict:
@@ -352,7 +362,9 @@ def _errors(sums: _Sums, cuts: Cuts, count: int) -> dict:
     }
 
 
-def _dataset(stack, cuts: Cuts, variables: dict, angles, voltages, temperature, attributes: dict) -> xr.Dataset:
+def _dataset(
+    stack, bonds: Sequence[int], layers: Sequence[int], variables: dict, angles, voltages, temperature, attributes: dict
+) -> xr.Dataset:
     """Variables name -> (dims, values, units, long name) with the coordinates and attributes of a sweep."""
     return xr.Dataset(
         {name: (dims, data, {"units": u, "long_name": text}) for name, (dims, data, u, text) in variables.items()},
@@ -360,8 +372,8 @@ def _dataset(stack, cuts: Cuts, variables: dict, angles, voltages, temperature, 
             "angle": ("angle", angles, {"units": "rad", "long_name": "angle between free and fixed magnet"}),
             "voltage": ("voltage", voltages, {"units": "V", "long_name": "bias voltage, mu_L - mu_R = eV"}),
             "xyz": ["x", "y", "z"],
-            "bond": [_bond_name(stack, b) for b in cuts.bonds],
-            **({"layer": [stack.layer_names[e - 1] for e in cuts.layers]} if cuts.layers else {}),
+            "bond": [_bond_name(stack, b) for b in bonds],
+            **({"layer": [stack.layer_names[e - 1] for e in layers]} if layers else {}),
         },
         attrs={
             "cell_area": stack.area,
@@ -411,7 +423,7 @@ def layer_torque(
         "spin_current": (("angle", "voltage", "bond", "xyz"), current, UNIT_TORQUE, "spin current, left to right"),
         **_errors(sums, cuts, len(angles)),
     }
-    return _dataset(stack, cuts, variables, angles, voltages, temperature, sums.attributes)
+    return _dataset(stack, cuts.bonds, cuts.layers, variables, angles, voltages, temperature, sums.attributes)
 
 
 def interlayer_coupling(

@@ -3,19 +3,29 @@
 Conductances are dimensionless, per in-plane cell and spin (unit e^2/h); `per_area` gives SI.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import xarray as xr
 
 from qtorque._linalg import adjoint
 from qtorque.bloch import as_layered
-from qtorque.brillouin import KPoints, interleaved_chunks, require_symmetry
+from qtorque.brillouin import KPoints, KSet, interleaved_chunks, require_symmetry
 from qtorque.brillouin import kmesh as uniform_mesh
+from qtorque.chain import Chain
 from qtorque.density_of_states import refine_stack
 from qtorque.errors import InputError, finite_number
 from qtorque.green import common_axis
 from qtorque.parallel import Checkpoint, map_chunks, sum_in_order
 from qtorque.refinement import describe, kset_or_none, warn_if_short
-from qtorque.scattering import CHUNK, Scattering, require_open_leads, solve_points
+from qtorque.scattering import (
+    CHUNK,
+    Scattering,
+    chunk_size,
+    require_open_leads,
+    solve_points,
+    transmissions_at,
+)
 from qtorque.spin import su2
 from qtorque.units import conductance_per_area, energy_per_area, torkance_per_area
 
@@ -42,7 +52,7 @@ def transmission(s: Scattering, source: str | int = "left", target: str | int = 
         dims (k, spin_in, spin_out); spin axes are those of the two leads, z where a lead is not magnetic.
     """
     values = s.probabilities(source, target)
-    return _over_k(s, values, ("k", "spin_in", "spin_out"), "transmission", "transmission probability")
+    return _over_k(s.kset, s.energy, values, ("k", "spin_in", "spin_out"), "transmission", "transmission probability")
 
 
 def k_average(x: xr.DataArray) -> xr.DataArray:
@@ -62,7 +72,7 @@ def conductance(
     energy: float | None = None,
     kmesh=None,
     tolerance: float | None = None,
-    angle: float | None = None,
+    angle=None,
     voltage: float = 0.0,
     comm=None,
     checkpoint: Checkpoint | None = None,
@@ -75,11 +85,14 @@ def conductance(
     largest of its values (see `qtorque.refinement`; for a stack of one band an integral over the density of states).
     `checkpoint` keeps finished chunks of the sum (`parallel.Checkpoint`); a part of its own for every call.
 
+    `angle` (rad) is that of the free magnet to the fixed one, as declared if None. With a list of angles, from left to
+    right only, the halves of the stack that do not turn within themselves are solved once for all of them.
+
     Returns
     -------
     DataArray
-        dims (spin_in, spin_out); attributes `kmesh` (what was summed over) and, if refined, `k_error` (absolute) if
-        streamed.
+        dims (spin_in, spin_out), before them angle for a list of angles; if streamed, attributes `kmesh` (what was
+        summed over) and, if refined, `k_error` (absolute).
 
     Raises
     ------
@@ -89,10 +102,18 @@ def conductance(
     if isinstance(system, Scattering):
         _refuse_tolerance(tolerance)
         return _named(k_average(transmission(system, source, target)), "conductance", CONDUCTANCE_UNIT, "conductance")
-    total = _streamed(
-        system, lambda s: transmission(s, source, target), energy, kmesh, tolerance, angle, voltage,
-        comm, checkpoint, progress,
-    )  # fmt: skip
+    if np.ndim(angle) > 0:
+        if (source, target) != ("left", "right"):
+            raise InputError(f"source={source!r}, target={target!r}: a list of angles is from 'left' to 'right' only")
+        quantity: Quantity = _at_angles
+        angles = np.array([finite_number("angle", a, "rad") for a in np.ravel(angle)])
+    else:
+        quantity = _of_scattering(lambda s: transmission(s, source, target))
+        angles = np.array([None if angle is None else finite_number("angle", angle, "rad")])
+    total = _streamed(system, quantity, energy, kmesh, tolerance, angles, voltage, comm, checkpoint, progress)
+    if np.ndim(angle) > 0:
+        attributes = {"units": "rad", "long_name": "angle between free and fixed magnet"}
+        total = total.assign_coords(angle=("angle", angles, attributes))
     return _named(total, "conductance", CONDUCTANCE_UNIT, "conductance")
 
 
@@ -145,7 +166,7 @@ def magnetoresistance_ratio(parallel: float, antiparallel: float) -> float:
 def sharvin_conductance(s: Scattering, lead: str | int = "left") -> xr.DataArray:
     """Open channels of a lead per in-plane cell, for each spin: dims (spin,)."""
     values = s.open_channels[:, s.lead(lead)].astype(float)
-    x = _over_k(s, values, ("k", "spin"), "sharvin_conductance", "Sharvin conductance")
+    x = _over_k(s.kset, s.energy, values, ("k", "spin"), "sharvin_conductance", "Sharvin conductance")
     return _named(k_average(x), "sharvin_conductance", CONDUCTANCE_UNIT, "Sharvin conductance")
 
 
@@ -182,8 +203,8 @@ def mixing_conductance(
     """
     if not isinstance(system, Scattering):
         total = _streamed(
-            system, lambda s: mixing_conductance(s, lead=lead), energy, kmesh, tolerance, None, voltage,
-            comm, checkpoint, progress,
+            system, _of_scattering(lambda s: mixing_conductance(s, lead=lead)), energy, kmesh, tolerance, [None],
+            voltage, comm, checkpoint, progress,
         )  # fmt: skip
         return _named(total, "mixing_conductance", CONDUCTANCE_UNIT, "spin-mixing conductance")
     _refuse_tolerance(tolerance)
@@ -192,7 +213,7 @@ def mixing_conductance(
     r = _along_magnets(s, s.amplitudes[p, p], p, p)
     channels = s.open_channels[:, p, 0]
     values = channels - np.einsum("kab,kab->k", r[:, 0, 0], r[:, 1, 1].conj())
-    return _over_k(s, values, ("k",), "mixing_conductance", "spin-mixing conductance")
+    return _over_k(s.kset, s.energy, values, ("k",), "mixing_conductance", "spin-mixing conductance")
 
 
 def transmitted_mixing_conductance(
@@ -221,8 +242,8 @@ def transmitted_mixing_conductance(
     name, long_name = "transmitted_mixing_conductance", "transmitted spin-mixing conductance"
     if not isinstance(system, Scattering):
         total = _streamed(
-            system, lambda s: transmitted_mixing_conductance(s, source, target), energy, kmesh, tolerance, None,
-            voltage, comm, checkpoint, progress,
+            system, _of_scattering(lambda s: transmitted_mixing_conductance(s, source, target)), energy, kmesh,
+            tolerance, [None], voltage, comm, checkpoint, progress,
         )  # fmt: skip
         return _named(total, name, CONDUCTANCE_UNIT, long_name)
     _refuse_tolerance(tolerance)
@@ -232,7 +253,7 @@ def transmitted_mixing_conductance(
         _require_normal(s, number)
     t = _along_magnets(s, s.amplitudes[p, q], p, q)
     values = np.einsum("kab,kab->k", t[:, 0, 0], t[:, 1, 1].conj())
-    return _over_k(s, values, ("k",), name, long_name)
+    return _over_k(s.kset, s.energy, values, ("k",), name, long_name)
 
 
 def schep_corrected(conductance, sharvin_normal, sharvin_other=None):
@@ -298,8 +319,24 @@ def _along_magnets(s: Scattering, block: np.ndarray, p: int, q: int) -> np.ndarr
     return np.einsum("xt,ktsab,ys->kxyab", out, block, into.conj(), optimize=True)
 
 
-def _streamed(system, quantity, energy, kmesh, tolerance, angle, voltage, comm, checkpoint, progress):
-    """sum over k of quantity(Scattering), a DataArray over k: over a mesh, or refined to a tolerance."""
+Quantity = Callable[[Sequence[Chain], KPoints, float, float | None], xr.DataArray]
+"""quantity(chains at all angles, momenta, energy, area): a DataArray over k."""
+
+
+def _of_scattering(observe: Callable[[Scattering], xr.DataArray]) -> Quantity:
+    """A quantity of one chain."""
+    return lambda chains, kset, energy, area: observe(solve_points(chains[0], kset, energy, area))
+
+
+def _at_angles(chains: Sequence[Chain], kset: KPoints, energy: float, area: float | None) -> xr.DataArray:
+    """Transmission from left to right at every angle."""
+    values = transmissions_at(chains, kset.points, energy)
+    dims = ("k", "angle", "spin_in", "spin_out")
+    return _over_k(kset, energy, values, dims, "transmission", "transmission probability")
+
+
+def _streamed(system, quantity: Quantity, energy, kmesh, tolerance, angles, voltage, comm, checkpoint, progress):
+    """sum over k of a quantity: over a mesh, or refined to a tolerance."""
     if energy is None:
         raise InputError("energy= is missing; give it to stream from a stack (or give a Scattering)")
     if kmesh is not None and tolerance is not None:
@@ -309,31 +346,32 @@ def _streamed(system, quantity, energy, kmesh, tolerance, angle, voltage, comm, 
     energy = finite_number("energy", energy, "eV")
     voltage = finite_number("voltage", voltage, "V")
     stack, kset = as_layered(system), kset_or_none(kmesh, tolerance)
-    chain = stack.chain(None if angle is None else finite_number("angle", angle, "rad"), voltage)
+    chains = [stack.chain(angle, voltage) for angle in angles]
 
     def at(points: np.ndarray, weights: np.ndarray) -> xr.DataArray:
-        return quantity(solve_points(chain, KPoints(points, weights), energy, stack.area))
+        return quantity(chains, KPoints(points, weights), energy, stack.area)
 
     if kset is None:
-        require_open_leads(chain, uniform_mesh(OPEN_SAMPLE), energy)
-        return _refined(chain, at, energy, tolerance, comm, checkpoint, progress)
-    require_open_leads(chain, kset, energy)
+        require_open_leads(chains[0], uniform_mesh(OPEN_SAMPLE), energy)
+        return _refined(chains, at, energy, tolerance, comm, checkpoint, progress)
+    require_open_leads(chains[0], kset, energy)
     require_symmetry(kset, lambda points: at(points, np.ones(len(points))).values)
 
     def one(index) -> xr.DataArray:
         return k_average(at(*kset.take(index)))
 
-    total = sum_in_order(map_chunks(one, interleaved_chunks(kset.size, CHUNK), comm, checkpoint, progress))
+    chunks = interleaved_chunks(kset.size, chunk_size(chains[0]))
+    total = sum_in_order(map_chunks(one, chunks, comm, checkpoint, progress))
     total.attrs.update(energy=energy, kmesh=repr(kset))
     return total
 
 
-def _refined(chain, at, energy: float, tolerance: float, comm, checkpoint, progress) -> xr.DataArray:
+def _refined(chains: Sequence[Chain], at, energy: float, tolerance: float, comm, checkpoint, progress) -> xr.DataArray:
     """The sum over k of at(points, weights), refined to a tolerance."""
     template = at(ANY_MOMENTUM, np.ones(1)).isel(k=0, drop=True).drop_vars("weight", errors="ignore")
 
     def evaluate(points: np.ndarray, weights: np.ndarray, stage: str) -> tuple[np.ndarray, np.ndarray]:
-        each = max(1, CHUNK // weights.shape[1])
+        each = max(1, min(CHUNK, chunk_size(chains[0])) // weights.shape[1])
 
         def one(start: int) -> tuple[np.ndarray, np.ndarray]:
             own = weights[start : start + each]
@@ -346,7 +384,7 @@ def _refined(chain, at, energy: float, tolerance: float, comm, checkpoint, progr
         parts = map_chunks(one, range(0, len(weights), each), comm, part, progress)
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
-    result = refine_stack([chain], [energy], evaluate, tolerance=tolerance)
+    result = refine_stack(chains, [energy], evaluate, tolerance=tolerance)
     warn_if_short(result, tolerance, str(template.name), comm, stacklevel=5)
     total = template.copy(data=result.value.view(template.dtype).reshape(template.shape))
     total.attrs.update(energy=energy, kmesh=describe([result]), k_error=float(result.error.max()), tolerance=tolerance)
@@ -358,14 +396,16 @@ def _refuse_tolerance(tolerance: float | None) -> None:
         raise InputError(f"tolerance={tolerance!r}: a Scattering has its momenta; give the stack to have them refined")
 
 
-def _over_k(s: Scattering, values: np.ndarray, dims: tuple[str, ...], name: str, long_name: str) -> xr.DataArray:
+def _over_k(
+    kset: KSet, energy: float, values: np.ndarray, dims: tuple[str, ...], name: str, long_name: str
+) -> xr.DataArray:
     """A k-resolved array with its momenta, weights and spin labels."""
-    k, weights = s.kset.points, s.kset.weights
+    k, weights = kset.points, kset.weights
     coords: dict = {d: SPINS for d in dims if d.startswith("spin")}
     for i in range(2):
         coords[f"k{i + 1}"] = ("k", k[:, i], {"units": "rad", "long_name": f"k.a{i + 1}"})
     coords["weight"] = ("k", weights, {"units": "1", "long_name": "weight in a sum over k"})
-    attrs = {"units": CONDUCTANCE_UNIT, "long_name": long_name, "energy": s.energy}
+    attrs = {"units": CONDUCTANCE_UNIT, "long_name": long_name, "energy": energy}
     # Not by xr.DataArray, which copies its coordinates.
     return xr.Dataset({name: (dims, values, attrs)}, coords)[name]
 

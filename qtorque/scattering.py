@@ -21,20 +21,24 @@ from qtorque import _single_orbital_kernels as kernels
 from qtorque import single_orbital
 from qtorque._linalg import adjoint
 from qtorque.bloch import HERMITICITY_TOLERANCE, LayeredSystem, as_layered
-from qtorque.brillouin import KMesh, KPoints, KSet, as_kset, kpoints
+from qtorque.brillouin import KMesh, KPoints, KSet, as_kset, kpoints, require_symmetry
 from qtorque.chain import Axis, Chain, Fourier, SpinPart
 from qtorque.errors import InputError, finite_number
-from qtorque.green import Phases, Sweeps, common_axis
+from qtorque.green import Phases, SpinMatrix, Sweeps, common_axis, transmissions
 from qtorque.spin import su2
 
 OPEN_CHANNEL = 1e-9
 """A channel is open if its eigenvalue of Gamma exceeds this share of |Sigma|; rounding leaves closed ones at 1e-15."""
 BAND_EDGE_SHIFT = 1e-9
 """eV; far below any energy of interest, and enough for the square root of it to be no rounding error."""
-CHANNEL_SAMPLE = 4096
-"""Momenta at which the leads are looked at for open channels before any solve."""
+CHANNEL_SAMPLES = (64, 4096)
+"""Momenta at which the leads are looked at for open channels before any solve; the second if the first show none."""
 CHUNK = 4096
-"""Momenta solved at once: bounds the memory; the speed is flat from a few hundred on."""
+"""Most momenta solved at once: bounds the memory; the speed is flat from a few hundred on."""
+COMPILED_CHUNK = 2**16
+"""The same for the compiled kernels, which take less time for a momentum than Python for a chunk of few."""
+CHUNK_VALUES = 2**16
+"""Matrix elements of one layer at the momenta solved at once: matrices of several layers stay in the cache."""
 Z_AXIS = (0.0, 0.0, 1.0)
 
 
@@ -223,19 +227,29 @@ def solve(
     voltage = finite_number("voltage", voltage, "V")
     chain = stack.chain(angle, voltage)
     require_open_leads(chain, kset, energy)
+    require_symmetry(kset, lambda points: transmissions_at([chain], points, energy))
     if engine == "layered":
         compiled = _compiled(chain)
         if compiled is not None:
             return _solve_compiled(compiled, kset, energy, stack.area)
+        chunk = chunk_size(chain)
         pieces = []
-        for start in range(0, kset.size, CHUNK):
-            k, _ = kset.take(np.arange(start, min(start + CHUNK, kset.size)))
+        for start in range(0, kset.size, chunk):
+            k, _ = kset.take(np.arange(start, min(start + chunk, kset.size)))
             pieces.append(_solve_chain(chain, k, energy))
     elif engine == "kwant":
         pieces = list(_solve_wrapped(stack, chain, kset, energy, stack.params(angle, voltage)))
     else:
         raise InputError(f"engine={engine!r} is unknown; use 'layered' or 'kwant'")
     return _gather(pieces, energy, kset, ("left", "right"), stack.area)
+
+
+def chunk_size(chain: Chain) -> int:
+    """Momenta to solve for at once: bounds the memory of a sum over k."""
+    if _compiled(chain) is not None:
+        return COMPILED_CHUNK
+    widest = max(block.matrices.shape[-1] for block in chain.onsite)
+    return min(CHUNK, max(1, CHUNK_VALUES // widest**2))
 
 
 def solve_points(chain: Chain, kset: KPoints, energy: float, area: float | None) -> Scattering:
@@ -247,7 +261,7 @@ def solve_points(chain: Chain, kset: KPoints, energy: float, area: float | None)
 
 
 # A streamed sum asks for every block of momenta, and the check of the leads before it.
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=64)
 def _compiled(chain: Chain) -> single_orbital.SingleOrbitalChain | None:
     """The chain for the compiled kernels, None if they do not serve it."""
     return single_orbital.single_orbital(chain, single_orbital.Catalogue())
@@ -334,6 +348,10 @@ def _no_solution(energy: float, phases: np.ndarray) -> InputError:
     )
 
 
+SpinBlocks = dict[tuple[int, int], np.ndarray]
+"""(spin out, spin in) -> matrices (nk, n, m); blocks that are zero are left out."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Piece:
     """Amplitudes at some momenta, before they are put together."""
@@ -344,6 +362,25 @@ class _Piece:
     lead_parts: tuple[SpinPart, ...]
     magnet_axes: tuple[Axis, ...]
     shifted: np.ndarray
+
+
+def transmissions_at(chains: Sequence[Chain], k: np.ndarray, energy: float) -> np.ndarray:
+    """T from the left to the right lead of chains that differ in little, (nk, chains, spin in, spin out).
+
+    What they have in common is solved once. At a band edge slightly above the energy.
+    """
+    if all(_compiled(chain) is not None for chain in chains):
+        points = kpoints(k)
+        each = [solve_points(chain, points, energy, None).probabilities("left", "right") for chain in chains]
+        return np.stack(each, axis=1)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        found = transmissions(chains, k, energy)
+        failed = ~np.isfinite(found).all(axis=(0, 2, 3))
+        if failed.any():
+            found[:, failed] = transmissions(chains, k[failed], energy + BAND_EDGE_SHIFT)
+    if not np.all(np.isfinite(found)):
+        raise _no_solution(energy, k[np.argmin(np.isfinite(found).all(axis=(0, 2, 3)))])
+    return found.swapaxes(0, 1)
 
 
 def _solve_chain(chain: Chain, k: np.ndarray, energy: float) -> _Piece:
@@ -369,20 +406,35 @@ def _solve_chain(chain: Chain, k: np.ndarray, energy: float) -> _Piece:
 def _solve_chain_at(chain: Chain, k: np.ndarray, energy: float) -> _Piece:
     sweeps = Sweeps(chain, Phases(k), np.array([[float(energy)]]))
     parts = _lead_parts(chain)
-    corners = {pair: matrix.full[0][:, 0] for pair, matrix in sweeps.corners().items()}
-    # A chain without in-plane hopping is the same at all k.
-    corners = {pair: np.broadcast_to(matrix, (len(k), *matrix.shape[1:])) for pair, matrix in corners.items()}
+    axes = [part.axis or Z_AXIS for part in parts]
+    corners = {(p, q): _spin_blocks(m, axes[p], axes[q], len(k)) for (p, q), m in sweeps.corners().items()}
     return _amplitudes(corners, _lead_self_energies(sweeps, parts), parts, _chain_axes(chain))
 
 
 def _lead_self_energies(sweeps: Sweeps, parts: tuple[SpinPart, ...]) -> list[np.ndarray]:
-    """Self-energies at one energy in the frames of the leads: (2, 2, nk, n, n) each."""
+    """Self-energies of up and down at one energy in the frames of the leads: (2, nk, n, n) each."""
     sigma = []
     for p, part in enumerate(parts):
-        matrix = sweeps.self_energy(p).full[0][:, 0]
         axis = part.axis or Z_AXIS
-        sigma.append(_in_frame(np.broadcast_to(matrix, (len(sweeps.k.k), *matrix.shape[1:])), axis, axis))
+        blocks = _spin_blocks(sweeps.self_energy(p), axis, axis, len(sweeps.k.k))
+        sigma.append(np.stack([blocks[s, s] for s in range(2)]))
     return sigma
+
+
+def _spin_blocks(matrix: SpinMatrix, row_axis: Axis, column_axis: Axis, points: int) -> SpinBlocks:
+    """A Green function at one energy between frames of spin; only two blocks where all lie on one line."""
+    axis = matrix.axis
+    if axis is None or not (common_axis(axis, row_axis) and common_axis(axis, column_axis)):
+        full = matrix.full[0][:, 0]
+        # A chain without in-plane hopping is the same at all k.
+        return _full_spin_blocks(np.broadcast_to(full, (points, *full.shape[1:])), row_axis, column_axis)
+    out, into = _frame(axis, row_axis), _frame(axis, column_axis)
+    found = {}
+    for spin, data in enumerate(matrix.data[:, :, 0]):
+        t, s = (int(np.flatnonzero(frame[:, spin])[0]) for frame in (out, into))
+        phase = out[t, spin] * into[s, spin].conj()
+        found[t, s] = np.broadcast_to(phase * data, (points, *data.shape[1:]))
+    return found
 
 
 def require_open_leads(chain: Chain, kset: KSet, energy: float) -> None:
@@ -392,22 +444,32 @@ def require_open_leads(chain: Chain, kset: KSet, energy: float) -> None:
     """
     if not isinstance(kset, KMesh):
         return
-    index = np.unique(np.linspace(0, kset.size - 1, min(kset.size, CHANNEL_SAMPLE)).astype(int))
-    k, compiled = kset.take(index)[0], _compiled(chain)
-    parts = _lead_parts(chain)
-    if compiled is not None:
-        channels = single_orbital.open_channels(compiled, k, energy)
-        opened = [channels[:, p].any() for p in range(2)]
-    else:
-        sweeps = Sweeps(chain, Phases(k), np.array([[float(energy)]]))
-        sigma = _lead_self_energies(sweeps, parts)
-        opened = [_open_channels(part, own)[1].any() for part, own in zip(parts, sigma, strict=True)]
+    for sample in CHANNEL_SAMPLES:
+        index = np.unique(np.linspace(0, kset.size - 1, min(kset.size, sample)).astype(int))
+        opened = _open_leads(chain, kset.take(index)[0], energy)
+        if all(opened):
+            return
     for name, is_open in zip(("left", "right"), opened, strict=True):
         if not is_open:
             raise InputError(
                 f"the {name} lead has no open channel at energy={energy:g} eV on this mesh; "
                 "choose an energy inside its band or a finer kmesh"
             )
+
+
+def _open_leads(chain: Chain, k: np.ndarray, energy: float) -> list[bool]:
+    """Whether the leads have an open channel at any of the momenta."""
+    compiled, parts = _compiled(chain), _lead_parts(chain)
+    if compiled is not None:
+        channels = single_orbital.open_channels(compiled, k, energy)
+        return [bool(channels[:, p].any()) for p in range(2)]
+    found = np.zeros(2, dtype=bool)
+    chunk = chunk_size(chain)
+    for start in range(0, len(k), chunk):
+        sweeps = Sweeps(chain, Phases(k[start : start + chunk]), np.array([[float(energy)]]))
+        sigma = _lead_self_energies(sweeps, parts)
+        found |= [_open_channels(part, own)[1].any() for part, own in zip(parts, sigma, strict=True)]
+    return found.tolist()
 
 
 def _lead_parts(chain: Chain) -> tuple[SpinPart, ...]:
@@ -492,13 +554,18 @@ def _solve_kwant(
             f"energy={energy:g} eV: Kwant finds no modes of a lead ({error}); move the energy off the band edge"
         ) from None
     count = len(system.leads)
-    corners = {(p, q): green.submatrix(p, q)[None] for p in range(count) for q in range(count)}
     if known is None:
         known = tuple(parts), _nearest_axes(system, H, parts, used)
+    axes = [part.axis or Z_AXIS for part in known[0]]
+    corners = {
+        (p, q): _full_spin_blocks(green.submatrix(p, q)[None], axes[p], axes[q])
+        for p in range(count)
+        for q in range(count)
+    }
     sigma = []
-    for part, matrix in zip(known[0], green.lead_info, strict=True):
-        axis = part.axis or Z_AXIS
-        sigma.append(_in_frame(matrix[None], axis, axis))
+    for axis, matrix in zip(axes, green.lead_info, strict=True):
+        blocks = _full_spin_blocks(matrix[None], axis, axis)
+        sigma.append(np.stack([blocks[s, s] for s in range(2)]))
     return _amplitudes(corners, sigma, *known)
 
 
@@ -544,25 +611,33 @@ def _require_hermitian(matrix: np.ndarray, name: str) -> None:
         raise InputError(f"H of {name} is not Hermitian (off by {difference:.3g} eV); mend its on-site values")
 
 
-def _in_frame(matrix: np.ndarray, row_axis, column_axis) -> np.ndarray:
-    """Full matrices (nk, 2n, 2m) as spin blocks in the frames of two axes: (2, 2, nk, n, m)."""
+def _full_spin_blocks(matrix: np.ndarray, row_axis: Axis, column_axis: Axis) -> SpinBlocks:
+    """Full matrices (nk, 2n, 2m) as spin blocks in the frames of two axes."""
     points, rows, columns = matrix.shape
     split = matrix.reshape(points, rows // 2, 2, columns // 2, 2)
-    return np.einsum("as,kiajb,bt->stkij", su2(row_axis).conj(), split, su2(column_axis), optimize=True)
+    frames = su2(row_axis or Z_AXIS), su2(column_axis or Z_AXIS)
+    blocks = np.einsum("as,kiajb,bt->stkij", frames[0].conj(), split, frames[1], optimize=True)
+    return {(s, t): blocks[s, t] for s in range(2) for t in range(2)}
 
 
-def _amplitudes(corners, sigma, parts: tuple[SpinPart, ...], magnet_axes: tuple[Axis, ...]) -> _Piece:
-    """Amplitudes from Green functions (nk, 2n_p, 2n_q) and self-energies in the leads' frames (2, 2, nk, n_p, n_p)."""
+def _amplitudes(
+    corners: Mapping[tuple[int, int], SpinBlocks],
+    sigma: Sequence[np.ndarray],
+    parts: tuple[SpinPart, ...],
+    magnet_axes: tuple[Axis, ...],
+) -> _Piece:
+    """Amplitudes from Green functions between the leads and self-energies (2, nk, n, n), in the leads' frames."""
     channels, opened = [], []
     for part, matrix in zip(parts, sigma, strict=True):
         factor, is_open = _open_channels(part, matrix)
         channels.append(factor)
         opened.append(is_open)
-    axes = [part.axis or Z_AXIS for part in parts]
     result = {}
-    for (p, q), green in corners.items():
-        block = _in_frame(green, axes[p], axes[q])
-        S = 1j * (adjoint(channels[p])[:, None] @ block @ channels[q][None])
+    for (p, q), blocks in corners.items():
+        out, into = channels[p], channels[q]
+        S = np.zeros((2, 2, out.shape[1], out.shape[-1], into.shape[-1]), dtype=complex)
+        for (s, t), block in blocks.items():
+            S[s, t] = 1j * (adjoint(out[s]) @ block @ into[t])
         if p == q:
             for s in range(2):
                 S[s, s] -= opened[p][s][:, :, None] * np.eye(S.shape[-1])
@@ -574,13 +649,12 @@ def _amplitudes(corners, sigma, parts: tuple[SpinPart, ...], magnet_axes: tuple[
 
 def _open_channels(part: SpinPart, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """W (2, nk, n, n) with Gamma = W W^dagger, and which columns are open (2, nk, n); one W if the lead is normal."""
-    gamma = np.stack([1j * (sigma[s, s] - adjoint(sigma[s, s])) for s in range(2)])
-    if part.independent:
-        gamma[:] = gamma.mean(axis=0)
-    factor, is_open = _channels(gamma, np.abs(sigma).max(axis=(0, 1, 3, 4)))
-    if part.independent:
-        factor[1] = factor[0]
-    return factor, is_open
+    gamma = 1j * (sigma - adjoint(sigma))
+    scale = np.abs(sigma).max(axis=(0, 2, 3))
+    if not part.independent:
+        return _channels(gamma, scale)
+    factor, is_open = _channels(gamma.mean(axis=0, keepdims=True), scale)
+    return np.repeat(factor, 2, axis=0), np.repeat(is_open, 2, axis=0)
 
 
 def _channels(gamma: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -200,6 +200,21 @@ def torque_on_magnet(currents: dict[int, np.ndarray], magnet: range, last: int, 
     return flow
 
 
+def conserved(chain: Chain, bonds: Sequence[int]) -> list[int]:
+    """For every bond, ascending, the number of the first one that carries the same spin current.
+
+    Layers whose blocks leave spin alone let it through as it is.
+    """
+    found: list[int] = []
+    for i, bond in enumerate(bonds):
+        same = i > 0 and all(
+            chain.onsite[e].spin_part.independent and chain.bond[e].spin_part.independent
+            for e in range(bonds[i - 1] + 1, bond + 1)
+        )
+        found.append(found[-1] if same and chain.bond[bonds[i - 1]].spin_part.independent else i)
+    return found
+
+
 def ends(magnet: range, last: int) -> tuple[int, ...]:
     """The cuts at the ends of a magnet."""
     return tuple(b for b in (magnet.start - 1, magnet.stop - 1) if 0 <= b < last)

@@ -592,3 +592,31 @@ def test_params_that_point_elsewhere_are_refused():
 def test_a_bias_without_barrier_warns():
     with pytest.warns(UserWarning, match="barrier"):
         qt.spin_torque(spin_valve(), angle=[ANGLE], voltage=[0.3], kmesh=qt.kmesh(4), tolerance=1e-2)
+
+
+def test_only_cuts_without_exchange_between_them_share_a_spin_current():
+    from qtorque.torque import conserved
+
+    N, M = qt.single_band(onsite=2.5), qt.single_band(onsite=2.75, exchange=2.5)
+    layers = [qt.Layer(M, 2, magnet="a"), qt.Layer(N, 2), qt.Layer(M, 1, magnet="b")]
+    system = as_layered(qt.Stack(left=qt.Lead(N), layers=layers, right=qt.Lead(N)))
+    # Elements: lead 0, contact 1, magnet 2 3, spacer 4 5, magnet 6, contact 7, lead 8.
+    assert conserved(system.chain(), [0, 1, 2, 3, 4, 5, 6, 7]) == [0, 0, 2, 3, 3, 3, 6, 6]
+    d = qt.layer_torque(system, angle=0.8, voltage=0.05, kmesh=4)
+    Q = d["spin_current"].squeeze(["angle", "voltage"]).values
+    for i, first in enumerate(conserved(system.chain(), range(8))):
+        np.testing.assert_allclose(Q[i], Q[first], rtol=0, atol=1e-6 * np.abs(Q).max())
+    assert np.abs(Q[2] - Q[0]).max() > 1e-3 * np.abs(Q).max()
+
+
+def test_both_torques_come_from_one_cut_of_a_barrier_and_from_all_cuts_of_the_layers():
+    F, B = qt.single_band(onsite=4.3, exchange=2.6), qt.single_band(onsite=9.0)
+    mtj = qt.Stack(left=qt.Lead(F), layers=[qt.Layer(B, 2, barrier=True)], right=qt.Lead(F))
+    d = qt.spin_torque(mtj, angle=0.8, voltage=0.3, kmesh=4)
+    assert d.sizes["bond"] == 2
+    left, right = d["spin_current"].squeeze(["angle", "voltage"]).values
+    np.testing.assert_array_equal(left, right)
+    # The barrier passes on what the fixed magnet gives: its transverse parts, with opposite signs, are the torques.
+    p, m = np.array([0, 0, 1.0]), d["magnetization"].values[0]
+    np.testing.assert_allclose(d["torque"].squeeze(["angle", "voltage"]), right - m * (m @ right), atol=1e-18)
+    np.testing.assert_allclose(d["torque_fixed"].squeeze(["angle", "voltage"]), -(left - p * (p @ left)), atol=1e-18)
