@@ -4,12 +4,12 @@
 
 Rows: one collinear and one noncollinear solve (`qt.solve` with `qt.transmission`, which makes all of S), one and 13
 angles from one cut (`qtorque.green.transmissions`, the transmission alone), and an in-plane supercell of single-orbital
-sites with on-site disorder. Plain Kwant is a loop of `kwant.smatrix` over the finalised system of `Stack.wrapped()`;
-all numbers are (k, angle) points a second. In each repeat one engine is timed after the other, so that a busy machine
-slows both; medians are printed. Before the clock starts, the transmissions have to agree to 1e-10.
+sites with on-site disorder. Plain Kwant is a loop of `kwant.smatrix` over the finalised system of `Stack.wrapped()`.
+In each repeat one engine is timed after the other, so that a busy machine slows both; medians are printed. Before the
+clock starts, the transmissions have to agree to 1e-10.
 
-The last two columns count the arithmetic of the Green functions (`flops_of_corners`) against the time they take, and
-compare it with a product of large complex matrices, timed in the same run.
+Rows "Green functions" count their arithmetic (`flops_of_corners`) against the time they take, and compare it with a
+product of large complex matrices, timed in the same run.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import time
 import warnings
 
 import numpy as np
+from _table import row
 
 AGREEMENT = 1e-10
 """Largest difference of the total transmission at a k-point, relative to the largest (or one)."""
@@ -162,8 +163,8 @@ def product_rate():
     return 8 * PRODUCT_SIZE**3 / (time.perf_counter() - start) / 1e9
 
 
-def row(name, layers, stack, method, angles, options, orbitals, kwant_momenta):
-    """Time both engines and print their rates."""
+def compare(name, layers, stack, method, angles, options, orbitals, kwant_momenta):
+    """Time both engines in turn and print their rates."""
     from qtorque.bloch import as_layered
 
     layered, system = as_layered(stack), stack.wrapped()
@@ -185,12 +186,10 @@ def row(name, layers, stack, method, angles, options, orbitals, kwant_momenta):
         seconds["green"].append(green_seconds(layered, many, float(angles[0])))
         seconds["product"].append(product_rate())
     kwant, ours, green, product = (statistics.median(values) for values in seconds.values())
+    setting = f"{orbitals} orbitals, {layers} layers, {name}"
+    row("solve + transmission", setting, 1e6 * ours, "us per k and angle", "plain Kwant", kwant / ours)
     rate = flops_of_corners(orbitals, layers, angles[0] == 0) / green / 1e9
-    print(
-        f"{name:<28}{layers:>7}{1 / kwant:>10.2f}{1 / ours:>11.1f}{kwant / ours:>9.1f}{difference:>12.1e}"
-        f"{rate:>10.1f}{rate / product:>10.0%}",
-        flush=True,
-    )
+    row("Green functions", setting, rate, "GFLOP/s", "large zgemm", rate / product)
 
 
 def main():
@@ -200,7 +199,7 @@ def main():
     parser.add_argument("--supercell", type=int, default=6, help="sites on a side, 0 for none; default 6")
     parser.add_argument("--repeats", type=int, default=3, help="default 3")
     parser.add_argument("--momenta", type=int, default=3, help="for Kwant in a repeat; default 3")
-    parser.add_argument("--mesh", type=int, default=32, help="the layered engine solves its square; default 16")
+    parser.add_argument("--mesh", type=int, default=32, help="the layered engine solves its square; default 32")
     options = parser.parse_args()
     if min(options.layers) < 5 or min(options.repeats, options.orbitals, options.momenta, options.mesh) < 1:
         parser.error("--layers must be at least 5, --repeats, --orbitals, --momenta and --mesh at least 1")
@@ -208,24 +207,19 @@ def main():
     from qtorque import parallel
 
     parallel.limit_threads()
-    print(f"points a second on one thread, {options.orbitals} orbitals and two spins; GFLOP/s of the Green functions")
-    print(
-        f"{'':<28}{'layers':>7}{'kwant':>10}{'layered':>11}{'ratio':>9}{'difference':>12}"
-        f"{'GFLOP/s':>10}{'of zgemm':>10}"
-    )
     normal, magnet = random_material("N", 1, options.orbitals), random_material("F", 2, options.orbitals, True)
     for layers in options.layers:
         stack = valve(normal, magnet, layers)
         size = options.orbitals
-        row("collinear", layers, stack, solved_transmissions, [0.0], options, size, options.momenta)
-        row("noncollinear", layers, stack, solved_transmissions, [1.0], options, size, options.momenta)
-        row("collinear, one cut", layers, stack, swept_transmissions, [0.0], options, size, options.momenta)
-        row("13 angles, one cut", layers, stack, swept_transmissions, ANGLES, options, size, 1)
+        compare("collinear", layers, stack, solved_transmissions, [0.0], options, size, options.momenta)
+        compare("noncollinear", layers, stack, solved_transmissions, [1.0], options, size, options.momenta)
+        compare("collinear, one cut", layers, stack, swept_transmissions, [0.0], options, size, options.momenta)
+        compare("13 angles, one cut", layers, stack, swept_transmissions, ANGLES, options, size, 1)
     if options.supercell:
         width, layers = options.supercell, 20 if max(options.layers) >= 20 else max(options.layers)
         options.mesh = min(options.mesh, 4)
         name = f"supercell {width} x {width}, collinear"
-        row(name, layers, supercell_valve(width, layers), solved_transmissions, [0.0], options, width**2, 1)
+        compare(name, layers, supercell_valve(width, layers), solved_transmissions, [0.0], options, width**2, 1)
 
 
 if __name__ == "__main__":

@@ -30,20 +30,29 @@ Z_AXIS = (0.0, 0.0, 1.0)
 
 def blocks(fourier: Fourier, axis: Axis, phases: "Phases") -> np.ndarray:
     """A block at all momenta, shape (2 or 1, nk or 1, 1, n, n); one momentum if it does not depend on k."""
-    matrices = fourier.in_frame(axis)
-    if len(matrices) == 1 and not fourier.vectors.any():
-        return matrices[0][:, None, None]
-    size = matrices.shape
-    values = phases.of(fourier.vectors) @ matrices.reshape(size[0], -1)
-    return values.reshape(-1, *size[1:]).swapaxes(0, 1)[:, :, None]
+    return phases.block(fourier, axis)
 
 
 class Phases:
-    """exp(i k.R) at phases k, shape (nk, 2), made once for every set of vectors R."""
+    """exp(i k.R) at phases k, shape (nk, 2), made once for every set of vectors R, and the blocks made of them."""
 
     def __init__(self, k: np.ndarray) -> None:
         self.k = k
         self._known: dict[bytes, np.ndarray] = {}
+        self._blocks: dict[tuple[Fourier, Axis], np.ndarray] = {}
+
+    def block(self, fourier: Fourier, axis: Axis) -> np.ndarray:
+        """What `blocks` returns, once for all layers that share a block."""
+        key = (fourier, axis)
+        if key not in self._blocks:
+            matrices = fourier.in_frame(axis)
+            if len(matrices) == 1 and not fourier.vectors.any():
+                self._blocks[key] = matrices[0][:, None, None]
+            else:
+                size = matrices.shape
+                values = self.of(fourier.vectors) @ matrices.reshape(size[0], -1)
+                self._blocks[key] = values.reshape(-1, *size[1:]).swapaxes(0, 1)[:, :, None]
+        return self._blocks[key]
 
     def of(self, vectors: np.ndarray) -> np.ndarray:
         """shape (nk, nR)"""

@@ -632,18 +632,20 @@ def _amplitudes(
         factor, is_open = _open_channels(part, matrix)
         channels.append(factor)
         opened.append(is_open)
+    parts_of_S: dict[tuple[int, int], SpinBlocks] = {}
     result = {}
     for (p, q), blocks in corners.items():
         out, into = channels[p], channels[q]
-        S = np.zeros((2, 2, out.shape[1], out.shape[-1], into.shape[-1]), dtype=complex)
+        S = np.zeros((out.shape[1], 2, 2, out.shape[-1], into.shape[-1]), dtype=complex)
+        parts_of_S[p, q] = {}
         for (s, t), block in blocks.items():
-            S[s, t] = 1j * (adjoint(out[s]) @ block @ into[t])
-        if p == q:
-            for s in range(2):
-                S[s, s] -= opened[p][s][:, :, None] * np.eye(S.shape[-1])
-        result[p, q] = S.transpose(2, 0, 1, 3, 4)
+            element = 1j * (adjoint(out[s]) @ block @ into[t])
+            if p == q and s == t:
+                element -= opened[p][s][:, :, None] * np.eye(element.shape[-1])
+            S[:, s, t] = parts_of_S[p, q][s, t] = element
+        result[p, q] = S
     count = np.stack([is_open.sum(axis=2).T for is_open in opened], axis=1)
-    error = _unitarity_error(result, opened)
+    error = _unitarity_error(parts_of_S, opened)
     return _Piece(result, count, error, parts, magnet_axes, np.zeros(len(error), dtype=bool))
 
 
@@ -668,23 +670,23 @@ def _channels(gamma: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndar
     return vector * np.sqrt(np.where(is_open, value, 0.0))[..., None, :], is_open
 
 
-def _unitarity_error(amplitudes, opened) -> np.ndarray:
+def _unitarity_error(amplitudes: Mapping[tuple[int, int], SpinBlocks], opened: Sequence[np.ndarray]) -> np.ndarray:
     """max |S^dagger S - 1| over the open channels."""
-    count = len(opened)
-    rows = []
-    for p in range(count):
-        parts = [_square(amplitudes[p, q]) for q in range(count)]
-        rows.append(np.concatenate(parts, axis=2))
-    S = np.concatenate(rows, axis=1)
-    is_open = np.concatenate([o.transpose(1, 0, 2).reshape(o.shape[1], -1) for o in opened], axis=1)
-    excess = adjoint(S) @ S - is_open[:, :, None] * np.eye(S.shape[-1])
-    return np.abs(excess).max(axis=(1, 2))
-
-
-def _square(block: np.ndarray) -> np.ndarray:
-    """(nk, spin out, spin in, n, m) -> (nk, 2n, 2m)."""
-    points, _, _, n, m = block.shape
-    return block.transpose(0, 1, 3, 2, 4).reshape(points, 2 * n, 2 * m)
+    columns: dict[tuple[int, int], SpinBlocks] = {(q, t): {} for q in range(len(opened)) for t in range(2)}
+    for (p, q), blocks in amplitudes.items():
+        for (s, t), block in blocks.items():
+            columns[q, t][p, s] = block
+    error = np.zeros(opened[0].shape[1])
+    for first, (own, left) in enumerate(columns.items()):
+        for other, right in list(columns.items())[first:]:
+            # Only rows that both columns have; spins that stay apart have none in common.
+            products = [adjoint(left[row]) @ right[row] for row in left if row in right]
+            if products:
+                excess = sum(products[1:], products[0])
+                if own == other:
+                    excess -= opened[own[0]][own[1]][:, :, None] * np.eye(excess.shape[-1])
+                error = np.maximum(error, np.abs(excess).max(axis=(1, 2)))
+    return error
 
 
 def _gather(pieces: list[_Piece], energy: float, kset: KSet, names: tuple[str, ...], area: float | None) -> Scattering:
