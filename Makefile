@@ -5,6 +5,7 @@ PYTHON ?= python3
 RANKS ?= 2
 RUN_OPTIONS ?= systems/mtj.py -o results/mtj --force
 TEST_OPTIONS ?=
+BENCH_OPTIONS ?=
 
 UV_VERSION := 0.13.8
 UV := .uv/bin/uv
@@ -35,8 +36,8 @@ lint: setup ## ruff
 types: setup ## mypy
 	$(BIN)/mypy
 
-bench: setup ## the benchmarks, each of which checks its answer before the clock
-	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
+bench: setup ## the benchmarks, each of which checks its answer before the clock, and one table of them all
+	@$(BIN)/python benchmarks/all.py $(BENCH_OPTIONS)
 
 clean: ## remove the virtual environment and caches; ./results stays
 	rm -rf .venv .uv uv.lock .pytest_cache .hypothesis .mypy_cache .ruff_cache
