@@ -301,8 +301,8 @@ def seconds_of(work):
 def torque_estimate(system, mesh, *, angle, voltage, temperature, tolerance):
     """One line about a torque sweep, and its seconds on one core, from a few momenta at the largest voltage."""
     import qtorque as qt
-    from qtorque.bias import CHUNK
     from qtorque.brillouin import interleaved_chunks
+    from qtorque.sweeps import CHUNK
 
     few = sample(mesh)
     largest = max(voltage, key=abs)

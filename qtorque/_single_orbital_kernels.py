@@ -1,4 +1,4 @@
-"""Compiled kernels for chains with one orbital and two spins per element; `qtorque.single_orbital` prepares arguments.
+"""Compiled kernels for chains with one orbital and two spins per element, for `qtorque.joins` and `qtorque.amplitudes`.
 
 Arrays run over points, a momentum or a pair of momentum and energy each, with the points as the last, contiguous axis.
 Blocks of `LANES` points are copied into one scratch array `w`, in which number `SLOT + j` belongs to point j: only with
@@ -8,6 +8,9 @@ the points is given as a constant and a row of `shapes`, row 0 of which is zero.
 A 2 x 2 matrix in spin space is a_0 + a.sigma with four complex numbers. Its inverse is (a_0 - a.sigma)/(a_0^2 - a.a),
 and its trace with sigma_a is 2 a_a, which is what spin currents and torques are made of. In scratch it takes eight
 slots, a Hermitian one four.
+
+All of them stand in one file: numba's cache on disk notices a change of the file a kernel stands in, and not one of a
+function that it inlines from another.
 """
 
 import math

@@ -8,10 +8,8 @@ The first part is the sea, analytic in the upper half plane; its narrow resonanc
 axis. The second lives in the window. Both are integrated adaptively at every momentum, to one stated tolerance.
 """
 
-import functools
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
@@ -19,15 +17,24 @@ from scipy.interpolate import CubicSpline
 
 from qtorque import parallel
 from qtorque.bloch import LayeredSystem, as_layered
-from qtorque.brillouin import KSet, interleaved_chunks, require_symmetry
 from qtorque.brillouin import kmesh as uniform_mesh
-from qtorque.chain import Chain
-from qtorque.contour import BELOW_SPECTRUM, Fermi, sea_arc, sea_integral, window_integral
+from qtorque.brillouin import require_symmetry
+from qtorque.contour import BELOW_SPECTRUM, Fermi, sea_arc, sea_integral
 from qtorque.density_of_states import ladder
 from qtorque.errors import InputError, finite_number
 from qtorque.green import common_axis
-from qtorque.refinement import INNER_SHARE, Refined, climb, describe, kset_or_none, warn_if_short
+from qtorque.refinement import INNER_SHARE, climb, kset_or_none, warn_if_short
 from qtorque.scattering import require_open_leads
+from qtorque.sweeps import (
+    SYMMETRY_NODES,
+    SYMMETRY_NOISE,
+    Sums,
+    in_stages,
+    lead_temperatures,
+    refined_attributes,
+    summed,
+    sweep,
+)
 from qtorque.torque import (
     LIMIT_STEP,
     PARALLEL_LIMIT,
@@ -38,196 +45,19 @@ from qtorque.torque import (
     ends,
     log_determinants,
     recompose,
-    resonance_panels,
-    sea_kernel,
     torque_on_magnet,
-    window_kernel,
 )
 from qtorque.units import CURRENT_PER_EV
 
-CHUNK = 512
-"""Momenta in one chunk of work: enough to fill numpy's loops, few enough to share between ranks."""
 DEFAULT_TOLERANCE = 1e-6
 """Energy quadrature on a given mesh, relative to the largest spin current at that voltage."""
 OPEN_SAMPLE = 64
 """Side of the mesh on which the leads are looked at for open channels where no mesh is given."""
-SYMMETRY_NODES = np.array([0.2, 0.6, 0.95])
-"""Places along the window and the contour at which a declared symmetry is verified."""
-SYMMETRY_NOISE = 1e-12
-"""Rounding of the integrands of the sea, which may be the difference of much larger numbers."""
-WARNED_SHARE = 10.0
-"""Window and sea each keep the tolerance by their own size, and may cancel in part; beyond this factor one warns."""
-ROUNDING_ERROR = 1e-14
-"""eV per cell; an error of this size is the rounding of the sea, which no tolerance lowers."""
 UNSHIFTED_LIMIT = 0.1
 """V; a junction without a barrier drops its bias in its resistances, which occupations alone do not describe beyond
 this."""
 
 UNIT_TORQUE = "eV per cell"
-
-
-def _integrals(
-    chains: Sequence[Chain],
-    cuts: Cuts,
-    fermis: tuple[Fermi, Fermi],
-    k: np.ndarray,
-    weights: np.ndarray,
-    tolerance: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Window and sea together: (value, error), each (angle, columns)."""
-    accuracy = {"tolerance": tolerance, "reference": np.tile(cuts.is_spin_current, len(chains))}
-    window = window_integral(
-        lambda q, energy: window_kernel(chains, cuts, q, energy), fermis, k, weights,
-        resonances=lambda low, high: resonance_panels(chains, k, low, high), **accuracy,
-    )  # fmt: skip
-    parts = [window]
-    bottom = min(chain.lowest_energy for chain in chains) - BELOW_SPECTRUM
-    for fermi in dict.fromkeys(fermis):
-        share = 0.5 * fermis.count(fermi)
-        sea = sea_integral(
-            lambda q, z, step, share=share: sea_kernel(chains, cuts, q, z, share * step),
-            fermi,
-            bottom,
-            k,
-            weights,
-            **accuracy,
-        )
-        parts.append(sea)
-    found = [p for p in parts if p is not None]
-    value, error = sum(p.value for p in found), sum(p.error for p in found)
-    return np.reshape(value, (len(chains), -1)), np.reshape(error, (len(chains), -1))
-
-
-@dataclass(frozen=True, eq=False)
-class _Sums:
-    """Integrals over k and energy of a sweep.
-
-    `value`, the error of the energy quadrature `error` and, where the sum over k was refined, its error `k_error`:
-    shape (voltage, angle, columns); `attributes` say what was used.
-    """
-
-    value: np.ndarray
-    error: np.ndarray
-    k_error: np.ndarray | None
-    attributes: dict
-
-
-def _sweep(
-    stack: LayeredSystem,
-    angles: np.ndarray,
-    voltages: np.ndarray,
-    cuts: Cuts,
-    kset: KSet | None,
-    temperature,
-    tolerance: float,
-    comm,
-    checkpoint: parallel.Checkpoint | None,
-    progress: str | None,
-) -> _Sums:
-    """All integrals for all voltages, summed over a given mesh, or over a ladder of momenta for each voltage."""
-
-    # The chunks of one voltage follow each other, and share its chains.
-    @functools.lru_cache(maxsize=1)
-    def biased(v: int) -> tuple[list[Chain], tuple]:
-        return _biased(stack, angles, float(voltages[v]), temperature)
-
-    def one(v: int, k: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        chains, fermis = biased(v)
-        value, error = _integrals(chains, cuts, fermis, k, weights, energy_tolerance)
-        return value.ravel(), error.ravel()
-
-    energy_tolerance = tolerance if kset is not None else INNER_SHARE * tolerance
-    shape = (len(voltages), len(angles), cuts.columns)
-    if kset is None:
-        both = [_biased(stack, angles, voltage, temperature) for voltage in voltages.tolist()]
-        found = climb(
-            [ladder(chains, [fermi.mu for fermi in dict.fromkeys(fermis)]) for chains, fermis in both],
-            _in_stages(one, comm, checkpoint, progress),
-            tolerance=tolerance,
-            reference=np.tile(cuts.is_spin_current, len(angles)),
-        )
-        for voltage, result in zip(voltages, found, strict=True):
-            warn_if_short(result, tolerance, f"torque at {voltage:g} V", comm, stacklevel=4)
-        value, error, k_error = (
-            np.reshape([getattr(result, name) for result in found], shape) for name in ("value", "noise", "error")
-        )
-        sums = _Sums(value, error, k_error, _refined_attributes(found, tolerance))
-    else:
-        farthest = float(voltages[np.argmax(np.abs(voltages))])
-        require_symmetry(kset, _integrands(*_biased(stack, angles, farthest, temperature), cuts), SYMMETRY_NOISE)
-        sets = [(v, kset) for v in range(len(voltages))]
-        parts = _summed(one, sets, comm, checkpoint, progress)
-        value, error = (np.reshape([part[i] for part in parts], shape) for i in range(2))
-        sums = _Sums(value, error, None, {"kmesh": repr(kset), "energy_tolerance": tolerance})
-    _report_accuracy(sums.value, sums.error, cuts, voltages, energy_tolerance, comm)
-    return sums
-
-
-def _refined_attributes(results: Sequence[Refined], tolerance: float) -> dict:
-    return {"kmesh": describe(results), "tolerance": tolerance, "energy_tolerance": INNER_SHARE * tolerance}
-
-
-def _summed(one: Callable, sets: Sequence[tuple[int, KSet]], comm, checkpoint, progress) -> list[tuple]:
-    """one(number, momenta, weights) -> (value, error), summed over the chunks of every numbered set in their order."""
-    work = [
-        (i, number, index) for i, (number, kset) in enumerate(sets) for index in interleaved_chunks(kset.size, CHUNK)
-    ]
-
-    def chunk(item):
-        i, number, index = item
-        return one(number, *sets[i][1].take(index))
-
-    results = parallel.map_chunks(chunk, work, comm, checkpoint, progress)
-    return [
-        parallel.sum_in_order([result for (j, _, _), result in zip(work, results, strict=True) if j == i])
-        for i in range(len(sets))
-    ]
-
-
-def _in_stages(one: Callable, comm, checkpoint: parallel.Checkpoint | None, progress: str | None) -> Callable:
-    """The same as a function (sets, name of the stage), with a part of the checkpoint for every stage."""
-
-    def evaluate(sets: Sequence[tuple[int, KSet]], stage: str) -> list[tuple]:
-        return _summed(one, sets, comm, None if checkpoint is None else checkpoint.part(stage), progress)
-
-    return evaluate
-
-
-def _biased(stack: LayeredSystem, angles: np.ndarray, voltage: float, temperature) -> tuple[list[Chain], tuple]:
-    """The chains at all angles and the occupations of both leads, at a voltage."""
-    left, right = _temperatures(temperature)
-    chains = [stack.chain(float(angle), voltage) for angle in angles]
-    return chains, (Fermi(voltage / 2, left), Fermi(-voltage / 2, right))
-
-
-def _integrands(chains: Sequence[Chain], fermis: tuple[Fermi, Fermi], cuts: Cuts):
-    """Function phases (n, 2) -> window and sea integrands at a few energies, (n, columns)."""
-    low, high = (f(fermi.mu for fermi in fermis) for f in (min, max))
-    bottom = min(chain.lowest_energy for chain in chains) - BELOW_SPECTRUM
-    path = sea_arc(fermis[0], bottom, SYMMETRY_NODES)
-
-    def at(points: np.ndarray) -> np.ndarray:
-        shape = (len(points), len(SYMMETRY_NODES))
-        energy = np.broadcast_to(low + (high - low) * SYMMETRY_NODES, shape)
-        z, step = np.broadcast_to(path.z, shape), np.broadcast_to(path.step, shape)
-        both = window_kernel(chains, cuts, points, energy), sea_kernel(chains, cuts, points, z, step)
-        return np.concatenate(both, axis=-1).reshape(len(points), -1)
-
-    return at
-
-
-def _report_accuracy(value, error, cuts: Cuts, voltages, tolerance: float, comm) -> None:
-    """Warn, once, where the energy quadrature ended short of its tolerance and not at rounding."""
-    largest = np.abs(value[:, :, cuts.is_spin_current]).max(axis=(1, 2))
-    achieved = error[:, :, cuts.is_spin_current].max(axis=(1, 2))
-    short = achieved > np.maximum(WARNED_SHARE * tolerance * largest, ROUNDING_ERROR)
-    if short.any() and (comm is None or comm.rank == 0):
-        v = int(np.argmax(np.where(short, achieved / np.maximum(largest, np.finfo(float).tiny), 0)))
-        warnings.warn(
-            f"the energy quadrature at {voltages[v]:g} V is off by {achieved[v]:.2g} of {largest[v]:.2g} eV per "
-            f"cell, more than the tolerance {tolerance:g}; see energy_error",
-            stacklevel=4,
-        )
 
 
 def spin_torque(
@@ -308,7 +138,7 @@ def spin_torque(
     every = np.array([*angles, *near])
     directions = [_directions(stack, float(a)) for a in every]
     require_open_leads(stack.chain(), kset or uniform_mesh(OPEN_SAMPLE), 0.0)
-    sums = _sweep(stack, every, voltages, cuts, kset, temperature, tolerance, comm, checkpoint, progress)
+    sums = sweep(stack, every, voltages, cuts, kset, temperature, tolerance, comm, checkpoint, progress)
 
     shape = (len(every), len(voltages))
     current = np.empty((*shape, len(bonds), 4))
@@ -351,7 +181,7 @@ def spin_torque(
     return _dataset(stack, bonds, (), variables, angles, voltages, temperature, sums.attributes)
 
 
-def _errors(sums: _Sums, cuts: Cuts, count: int) -> dict:
+def _errors(sums: Sums, cuts: Cuts, count: int) -> dict:
     """Variables of the errors at every voltage: the largest of all spin currents at the first `count` angles."""
     found = {"energy_error": (sums.error, "error of the energy quadrature, largest spin current")}
     if sums.k_error is not None:
@@ -378,7 +208,7 @@ def _dataset(
         attrs={
             "cell_area": stack.area,
             "cell_area_units": "nm^2",
-            "temperature": list(_temperatures(temperature)),
+            "temperature": list(lead_temperatures(temperature)),
             "temperature_units": "K",
             **attributes,
         },
@@ -412,7 +242,7 @@ def layer_torque(
     angles, voltages, kset, stack, tolerance = _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance)
     cuts = Cuts(tuple(range(stack.layers + 1)), tuple(range(1, stack.layers + 1)))
     require_open_leads(stack.chain(), kset or uniform_mesh(OPEN_SAMPLE), 0.0)
-    sums = _sweep(stack, angles, voltages, cuts, kset, temperature, tolerance, comm, checkpoint, progress)
+    sums = sweep(stack, angles, voltages, cuts, kset, temperature, tolerance, comm, checkpoint, progress)
     current = np.stack([cuts.currents(v) for v in sums.value], axis=1)[..., 1:]
     exchange = np.stack([cuts.torques(v) for v in sums.value], axis=1)
     vector = ("angle", "voltage", "layer", "xyz")
@@ -473,10 +303,10 @@ def interlayer_coupling(
     energy_tolerance = tolerance if kset is not None else INNER_SHARE * tolerance
     variables = {}
     if kset is None:
-        stages = _in_stages(one, comm, checkpoint, progress)
+        stages = in_stages(one, comm, checkpoint, progress)
         (refined,) = climb([ladder(chains, [fermi.mu])], stages, tolerance=tolerance)
         warn_if_short(refined, tolerance, "interlayer_coupling", comm, stacklevel=3)
-        value, error, attributes = refined.value, refined.noise, _refined_attributes([refined], tolerance)
+        value, error, attributes = refined.value, refined.noise, refined_attributes([refined], tolerance)
         variables["k_error"] = (refined.error, "estimated error of the sum over k")
     else:
         path = sea_arc(fermi, bottom, SYMMETRY_NODES)
@@ -485,7 +315,7 @@ def interlayer_coupling(
             lambda k: kernel(k, *(np.broadcast_to(x, (len(k), len(x))) for x in (path.z, path.step))),
             SYMMETRY_NOISE,
         )
-        ((value, error),) = _summed(one, [(0, kset)], comm, checkpoint, progress)
+        ((value, error),) = summed(one, [(0, kset)], comm, checkpoint, progress)
         attributes = {"kmesh": repr(kset), "energy_tolerance": tolerance}
     variables["grand_potential"] = (value, "grand potential relative to the first angle")
     variables["energy_error"] = (error, "error of the energy quadrature")
@@ -536,7 +366,7 @@ def _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance):
     if not len(angles) or not len(voltages):
         raise InputError("angle= or voltage= is an empty list; give at least one number each")
     kset = kset_or_none(kmesh, tolerance)
-    _temperatures(temperature)
+    lead_temperatures(temperature)
     stack = as_layered(system)
     if stack.has_barrier is False and np.abs(voltages).max() > UNSHIFTED_LIMIT:
         warnings.warn(
@@ -545,14 +375,6 @@ def _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance):
             stacklevel=3,
         )
     return angles, voltages, kset, stack, DEFAULT_TOLERANCE if tolerance is None else tolerance
-
-
-def _temperatures(temperature) -> tuple[float, float]:
-    pair = (temperature, temperature) if np.ndim(temperature) == 0 else tuple(temperature)
-    values = tuple(finite_number("temperature", T, "K, or two for (left, right)") for T in pair)
-    if len(values) != 2 or min(values) < 0:
-        raise InputError(f"temperature={temperature!r} must be one number in K, not negative, or (left, right)")
-    return values[0], values[1]
 
 
 def _others_collinear(stack: LayeredSystem) -> bool:

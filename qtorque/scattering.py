@@ -18,17 +18,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from qtorque import _single_orbital_kernels as kernels
+from qtorque import amplitudes as single_channel
 from qtorque import single_orbital
 from qtorque._linalg import adjoint
-from qtorque.bloch import HERMITICITY_TOLERANCE, LayeredSystem, as_layered
+from qtorque.bloch import as_layered
 from qtorque.brillouin import KMesh, KPoints, KSet, as_kset, kpoints, require_symmetry
-from qtorque.chain import Axis, Chain, Fourier, SpinPart
+from qtorque.chain import Axis, Chain, SpinPart
+from qtorque.channels import (
+    Z_AXIS,
+    Piece,
+    SpinBlocks,
+    amplitudes_of,
+    chain_axes,
+    full_spin_blocks,
+    lead_parts,
+    open_channels_of,
+)
 from qtorque.errors import InputError, finite_number
 from qtorque.green import Phases, SpinMatrix, Sweeps, common_axis, transmissions
+from qtorque.kwant_engine import solve_finalised, solve_wrapped
 from qtorque.spin import su2
 
-OPEN_CHANNEL = 1e-9
-"""A channel is open if its eigenvalue of Gamma exceeds this share of |Sigma|; rounding leaves closed ones at 1e-15."""
 BAND_EDGE_SHIFT = 1e-9
 """eV; far below any energy of interest, and enough for the square root of it to be no rounding error."""
 CHANNEL_SAMPLES = (64, 4096)
@@ -39,7 +49,6 @@ COMPILED_CHUNK = 2**16
 """The same for the compiled kernels, which take less time for a momentum than Python for a chunk of few."""
 CHUNK_VALUES = 2**16
 """Matrix elements of one layer at the momenta solved at once: matrices of several layers stay in the cache."""
-Z_AXIS = (0.0, 0.0, 1.0)
 
 
 class SingleChannel(Mapping):
@@ -216,7 +225,7 @@ def solve(
             raise InputError(f"engine={engine!r} cannot take a finalised Kwant system; use engine='kwant'")
         if kmesh is not None:
             raise InputError("kmesh= has no meaning for a finalised Kwant system; bind its momenta in params=")
-        return _solve_finalised(system, energy, params or {})
+        return _of_finalised(system, energy, params or {})
     if params is not None:
         raise InputError("params= belongs to a finalised Kwant system; a stack takes angle= and voltage=")
     if kmesh is None:
@@ -238,7 +247,8 @@ def solve(
             k, _ = kset.take(np.arange(start, min(start + chunk, kset.size)))
             pieces.append(_solve_chain(chain, k, energy))
     elif engine == "kwant":
-        pieces = list(_solve_wrapped(stack, chain, kset, energy, stack.params(angle, voltage)))
+        known = lead_parts(chain), chain_axes(chain)
+        pieces = list(solve_wrapped(stack.wrapped(), kset, energy, stack.params(angle, voltage), known))
     else:
         raise InputError(f"engine={engine!r} is unknown; use 'layered' or 'kwant'")
     return _gather(pieces, energy, kset, ("left", "right"), stack.area)
@@ -269,7 +279,7 @@ def _compiled(chain: Chain) -> single_orbital.SingleOrbitalChain | None:
 
 def _solve_compiled(c: single_orbital.SingleOrbitalChain, kset: KSet, energy: float, area: float | None) -> Scattering:
     """A stack with one orbital."""
-    parts, axis = _lead_parts(c.chain), c.one_axis
+    parts, axis = lead_parts(c.chain), c.one_axis
     lead_axes = [part.axis or Z_AXIS for part in parts]
     found, failed = _transmitted(c, kset, energy, axis, lead_axes)
 
@@ -288,7 +298,7 @@ def _solve_compiled(c: single_orbital.SingleOrbitalChain, kset: KSet, energy: fl
             open_channels = open_channels.copy()
             open_channels[:, turned] = open_channels[:, turned, ::-1]
     amplitudes = SingleChannel(find, frames)
-    magnet_axes = _chain_axes(c.chain)
+    magnet_axes = chain_axes(c.chain)
     return Scattering(
         energy=float(energy),
         kset=kset,
@@ -306,14 +316,14 @@ def _solve_compiled(c: single_orbital.SingleOrbitalChain, kset: KSet, energy: fl
 
 def _transmitted(
     c: single_orbital.SingleOrbitalChain, kset: KSet, energy: float, axis: Axis, lead_axes: Sequence[Axis]
-) -> tuple[single_orbital.Transmitted, np.ndarray]:
+) -> tuple[single_channel.Transmitted, np.ndarray]:
     """Transmission, and at which momenta it was found slightly above the energy: on a band edge."""
-    found = single_orbital.transmitted(c, kset, energy, axis, lead_axes)
+    found = single_channel.transmitted(c, kset, energy, axis, lead_axes)
     failed = ~np.isfinite(found.error)
     if failed.any():
         index = np.flatnonzero(failed)
         k, weights = kset.take(index)
-        again = single_orbital.transmitted(c, KPoints(k, weights), energy + BAND_EDGE_SHIFT, axis, lead_axes)
+        again = single_channel.transmitted(c, KPoints(k, weights), energy + BAND_EDGE_SHIFT, axis, lead_axes)
         if not np.all(np.isfinite(again.error)):
             raise _no_solution(energy, k[np.argmin(np.isfinite(again.error))])
         found.t[_points(found.t, index)] = again.t
@@ -323,11 +333,11 @@ def _transmitted(
 
 def _reflected(c, kset: KSet, energy: float, axis: Axis, lead_axes: Sequence[Axis], failed: np.ndarray) -> np.ndarray:
     """Reflection amplitudes of the left lead; where the transmission `failed`, slightly above the energy too."""
-    r = single_orbital.reflected(c, kset, energy, axis, lead_axes)
+    r = single_channel.reflected(c, kset, energy, axis, lead_axes)
     if failed.any():
         index = np.flatnonzero(failed)
         shifted = energy + BAND_EDGE_SHIFT
-        r[_points(r, index)] = single_orbital.reflected(c, KPoints(*kset.take(index)), shifted, axis, lead_axes)
+        r[_points(r, index)] = single_channel.reflected(c, KPoints(*kset.take(index)), shifted, axis, lead_axes)
     return r
 
 
@@ -346,22 +356,6 @@ def _no_solution(energy: float, phases: np.ndarray) -> InputError:
     return InputError(
         f"energy={energy:g} eV: no solution at k={phases.tolist()}; move the energy off the flat band there"
     )
-
-
-SpinBlocks = dict[tuple[int, int], np.ndarray]
-"""(spin out, spin in) -> matrices (nk, n, m); blocks that are zero are left out."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Piece:
-    """Amplitudes at some momenta, before they are put together."""
-
-    amplitudes: dict[tuple[int, int], np.ndarray]
-    open_channels: np.ndarray
-    unitarity_error: np.ndarray
-    lead_parts: tuple[SpinPart, ...]
-    magnet_axes: tuple[Axis, ...]
-    shifted: np.ndarray
 
 
 def transmissions_at(chains: Sequence[Chain], k: np.ndarray, energy: float) -> np.ndarray:
@@ -383,7 +377,7 @@ def transmissions_at(chains: Sequence[Chain], k: np.ndarray, energy: float) -> n
     return found.swapaxes(0, 1)
 
 
-def _solve_chain(chain: Chain, k: np.ndarray, energy: float) -> _Piece:
+def _solve_chain(chain: Chain, k: np.ndarray, energy: float) -> Piece:
     """Amplitudes at momenta k; on a band edge, where a Green function diverges, slightly above it."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         piece = _solve_chain_at(chain, k, energy)
@@ -403,12 +397,12 @@ def _solve_chain(chain: Chain, k: np.ndarray, energy: float) -> _Piece:
     return piece
 
 
-def _solve_chain_at(chain: Chain, k: np.ndarray, energy: float) -> _Piece:
+def _solve_chain_at(chain: Chain, k: np.ndarray, energy: float) -> Piece:
     sweeps = Sweeps(chain, Phases(k), np.array([[float(energy)]]))
-    parts = _lead_parts(chain)
+    parts = lead_parts(chain)
     axes = [part.axis or Z_AXIS for part in parts]
     corners = {(p, q): _spin_blocks(m, axes[p], axes[q], len(k)) for (p, q), m in sweeps.corners().items()}
-    return _amplitudes(corners, _lead_self_energies(sweeps, parts), parts, _chain_axes(chain))
+    return amplitudes_of(corners, _lead_self_energies(sweeps, parts), parts, chain_axes(chain))
 
 
 def _lead_self_energies(sweeps: Sweeps, parts: tuple[SpinPart, ...]) -> list[np.ndarray]:
@@ -427,7 +421,7 @@ def _spin_blocks(matrix: SpinMatrix, row_axis: Axis, column_axis: Axis, points: 
     if axis is None or not (common_axis(axis, row_axis) and common_axis(axis, column_axis)):
         full = matrix.full[0][:, 0]
         # A chain without in-plane hopping is the same at all k.
-        return _full_spin_blocks(np.broadcast_to(full, (points, *full.shape[1:])), row_axis, column_axis)
+        return full_spin_blocks(np.broadcast_to(full, (points, *full.shape[1:])), row_axis, column_axis)
     out, into = _frame(axis, row_axis), _frame(axis, column_axis)
     found = {}
     for spin, data in enumerate(matrix.data[:, :, 0]):
@@ -459,60 +453,24 @@ def require_open_leads(chain: Chain, kset: KSet, energy: float) -> None:
 
 def _open_leads(chain: Chain, k: np.ndarray, energy: float) -> list[bool]:
     """Whether the leads have an open channel at any of the momenta."""
-    compiled, parts = _compiled(chain), _lead_parts(chain)
+    compiled, parts = _compiled(chain), lead_parts(chain)
     if compiled is not None:
-        channels = single_orbital.open_channels(compiled, k, energy)
+        channels = single_channel.open_channels(compiled, k, energy)
         return [bool(channels[:, p].any()) for p in range(2)]
     found = np.zeros(2, dtype=bool)
     chunk = chunk_size(chain)
     for start in range(0, len(k), chunk):
         sweeps = Sweeps(chain, Phases(k[start : start + chunk]), np.array([[float(energy)]]))
         sigma = _lead_self_energies(sweeps, parts)
-        found |= [_open_channels(part, own)[1].any() for part, own in zip(parts, sigma, strict=True)]
+        found |= [open_channels_of(part, own)[1].any() for part, own in zip(parts, sigma, strict=True)]
     return found.tolist()
 
 
-def _lead_parts(chain: Chain) -> tuple[SpinPart, ...]:
-    """How the two leads depend on spin; refused if they conserve none."""
-    parts = []
-    for lead, hopping, name in (
-        (chain.onsite[0], chain.left_outward, "left"),
-        (chain.onsite[-1], chain.right_outward, "right"),
-    ):
-        part = lead.spin_part
-        if not hopping.spin_part.diagonal_along(part.axis):
-            part = SpinPart(None, False)
-        elif part.independent:
-            part = hopping.spin_part
-        _require_spin(part, f"the {name} lead")
-        parts.append(part)
-    return tuple(parts)
-
-
-def _chain_axes(chain: Chain) -> tuple[Axis, ...]:
-    """The majority direction nearest to either lead, z if nothing depends on spin; None if there are several axes."""
-    hoppings = [*chain.bond, chain.left_outward, chain.right_outward]
-    axes = []
-    for onsite in (chain.onsite, chain.onsite[::-1]):
-        found = (f.spin_part.axis for f in (*onsite, *hoppings) if f.spin_part.axis is not None)
-        axes.append(next(found, Z_AXIS))
-    collinear = all(f.spin_part.diagonal_along(axes[0]) for f in (*chain.onsite, *hoppings))
-    return tuple(axes) if collinear else (None, None)
-
-
-def _solve_wrapped(stack: LayeredSystem, chain: Chain, kset: KSet, energy: float, params: Mapping):
-    """Kwant's Green functions, momentum by momentum; axes and majorities are those of the whole chain, not of one k."""
-    system, known = stack.wrapped(), (_lead_parts(chain), _chain_axes(chain))
-    for index in range(kset.size):
-        (k,), _ = kset.take(np.array([index]))
-        yield _solve_kwant(system, energy, {**params, "k_x": float(k[0]), "k_y": float(k[1])}, known)
-
-
-def _solve_finalised(system, energy: float, params: Mapping) -> Scattering:
+def _of_finalised(system, energy: float, params: Mapping) -> Scattering:
     count = len(system.leads)
     if count == 0:
         raise InputError("the Kwant system has no leads; attach some before it is finalised")
-    piece = _solve_kwant(system, energy, params)
+    piece = solve_finalised(system, energy, params)
     for p, channels in enumerate(piece.open_channels[0]):
         if not channels.any():
             raise InputError(f"lead {p} has no open channel at energy={energy:g} eV; choose an energy inside its band")
@@ -520,176 +478,7 @@ def _solve_finalised(system, energy: float, params: Mapping) -> Scattering:
     return _gather([piece], energy, kpoints([[0.0, 0.0]]), names, None)
 
 
-def _solve_kwant(
-    system, energy: float, params: Mapping, known: tuple[tuple[SpinPart, ...], tuple[Axis, ...]] | None = None
-) -> _Piece:
-    """Green function and self-energies from Kwant's sparse solver and its own lead modes.
-
-    `known`: spin dependence of the leads and axes of the magnets where the caller has them; else they are read here.
-    """
-    import kwant
-
-    wanted = set(system.parameters).union(*(lead.parameters for lead in system.leads))
-    missing = sorted(wanted - set(params))
-    if missing:
-        raise InputError(f"params lacks {', '.join(missing)}, asked for by the Kwant system; give params=")
-    used = {name: params[name] for name in wanted}
-    _require_spinful(system, "the scattering region")
-    H = system.hamiltonian_submatrix(params=used)
-    _require_hermitian(H, "the scattering region")
-    parts = []
-    for p, lead in enumerate(system.leads):
-        _require_spinful(lead, f"lead {p}")
-        cell, hopping = lead.cell_hamiltonian(params=used), lead.inter_cell_hopping(params=used)
-        _require_hermitian(cell, f"lead {p}")
-        padded = np.zeros_like(cell)
-        padded[:, : hopping.shape[1]] = hopping
-        part = Fourier(np.array([[0, 0], [1, 0]]), np.array([cell, padded])).spin_part
-        _require_spin(part, f"lead {p}")
-        parts.append(part)
-    try:
-        green = kwant.greens_function(system, energy, params=used)
-    except (ValueError, np.linalg.LinAlgError) as error:
-        raise InputError(
-            f"energy={energy:g} eV: Kwant finds no modes of a lead ({error}); move the energy off the band edge"
-        ) from None
-    count = len(system.leads)
-    if known is None:
-        known = tuple(parts), _nearest_axes(system, H, parts, used)
-    axes = [part.axis or Z_AXIS for part in known[0]]
-    corners = {
-        (p, q): _full_spin_blocks(green.submatrix(p, q)[None], axes[p], axes[q])
-        for p in range(count)
-        for q in range(count)
-    }
-    sigma = []
-    for axis, matrix in zip(axes, green.lead_info, strict=True):
-        blocks = _full_spin_blocks(matrix[None], axis, axis)
-        sigma.append(np.stack([blocks[s, s] for s in range(2)]))
-    return _amplitudes(corners, sigma, *known)
-
-
-def _nearest_axes(system, H: np.ndarray, parts: list[SpinPart], params: Mapping) -> tuple[Axis, ...]:
-    """For every lead the majority direction of the nearest magnet, counted in hoppings; its own if it is magnetic.
-
-    A magnet is a site of the region or another lead.
-    """
-    region = Fourier(np.array([[0, 0]]), H[None]).spin_part
-    found: list[Axis] = []
-    for own, interface in zip(parts, system.lead_interfaces, strict=True):
-        axis, reached, shell = own.axis, set(interface), sorted(interface)
-        while axis is None and shell:
-            onsite = (np.atleast_2d(system.hamiltonian(i, i, params=params)) for i in shell)
-            inside = [Fourier(np.array([[0, 0]]), h[None]).spin_part.axis for h in onsite]
-            touched = zip(parts, system.lead_interfaces, strict=True)
-            beyond = [part.axis for part, sites in touched if not set(shell).isdisjoint(sites)]
-            axis = next((a for a in (*inside, *beyond) if a is not None), None)
-            shell = sorted({j for i in shell for j in system.graph.out_neighbors(i)} - reached)
-            reached.update(shell)
-        found.append(axis)
-    known = [axis for axis in (region.axis, *found) if axis is not None]
-    collinear = region.collinear and all(common_axis(known[0], other) for other in known)
-    return tuple(axis or Z_AXIS for axis in found) if collinear else (None,) * len(found)
-
-
-def _require_spin(part: SpinPart, name: str) -> None:
-    if not part.collinear:
-        raise InputError(f"{name} conserves no spin; spin-resolved scattering needs leads without spin-orbit coupling")
-
-
-def _require_spinful(system, name: str) -> None:
-    ranges = system.site_ranges
-    if ranges is None or any(norbs % 2 for _, norbs, _ in ranges):
-        raise InputError(f"{name} has sites with an odd or unknown norbs; give an even number, spin as the last factor")
-
-
-def _require_hermitian(matrix: np.ndarray, name: str) -> None:
-    difference = float(np.abs(matrix - matrix.conj().T).max(initial=0.0))
-    if not np.isfinite(difference):
-        raise InputError(f"H of {name} is not finite; check its values and params")
-    if difference > HERMITICITY_TOLERANCE * max(1.0, float(np.abs(matrix).max(initial=0.0))):
-        raise InputError(f"H of {name} is not Hermitian (off by {difference:.3g} eV); mend its on-site values")
-
-
-def _full_spin_blocks(matrix: np.ndarray, row_axis: Axis, column_axis: Axis) -> SpinBlocks:
-    """Full matrices (nk, 2n, 2m) as spin blocks in the frames of two axes."""
-    points, rows, columns = matrix.shape
-    split = matrix.reshape(points, rows // 2, 2, columns // 2, 2)
-    frames = su2(row_axis or Z_AXIS), su2(column_axis or Z_AXIS)
-    blocks = np.einsum("as,kiajb,bt->stkij", frames[0].conj(), split, frames[1], optimize=True)
-    return {(s, t): blocks[s, t] for s in range(2) for t in range(2)}
-
-
-def _amplitudes(
-    corners: Mapping[tuple[int, int], SpinBlocks],
-    sigma: Sequence[np.ndarray],
-    parts: tuple[SpinPart, ...],
-    magnet_axes: tuple[Axis, ...],
-) -> _Piece:
-    """Amplitudes from Green functions between the leads and self-energies (2, nk, n, n), in the leads' frames."""
-    channels, opened = [], []
-    for part, matrix in zip(parts, sigma, strict=True):
-        factor, is_open = _open_channels(part, matrix)
-        channels.append(factor)
-        opened.append(is_open)
-    parts_of_S: dict[tuple[int, int], SpinBlocks] = {}
-    result = {}
-    for (p, q), blocks in corners.items():
-        out, into = channels[p], channels[q]
-        S = np.zeros((out.shape[1], 2, 2, out.shape[-1], into.shape[-1]), dtype=complex)
-        parts_of_S[p, q] = {}
-        for (s, t), block in blocks.items():
-            element = 1j * (adjoint(out[s]) @ block @ into[t])
-            if p == q and s == t:
-                element -= opened[p][s][:, :, None] * np.eye(element.shape[-1])
-            S[:, s, t] = parts_of_S[p, q][s, t] = element
-        result[p, q] = S
-    count = np.stack([is_open.sum(axis=2).T for is_open in opened], axis=1)
-    error = _unitarity_error(parts_of_S, opened)
-    return _Piece(result, count, error, parts, magnet_axes, np.zeros(len(error), dtype=bool))
-
-
-def _open_channels(part: SpinPart, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """W (2, nk, n, n) with Gamma = W W^dagger, and which columns are open (2, nk, n); one W if the lead is normal."""
-    gamma = 1j * (sigma - adjoint(sigma))
-    scale = np.abs(sigma).max(axis=(0, 2, 3))
-    if not part.independent:
-        return _channels(gamma, scale)
-    factor, is_open = _channels(gamma.mean(axis=0, keepdims=True), scale)
-    return np.repeat(factor, 2, axis=0), np.repeat(is_open, 2, axis=0)
-
-
-def _channels(gamma: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """W with Gamma = W W^dagger, most open channel first, closed columns zero; and which are open: (2, nk, n)."""
-    if gamma.shape[-1] == 1:
-        value, vector = gamma[..., 0].real, np.ones_like(gamma)
-    else:
-        value, vector = np.linalg.eigh(gamma)
-        value, vector = value[..., ::-1], vector[..., ::-1]
-    is_open = value > OPEN_CHANNEL * scale[None, :, None]
-    return vector * np.sqrt(np.where(is_open, value, 0.0))[..., None, :], is_open
-
-
-def _unitarity_error(amplitudes: Mapping[tuple[int, int], SpinBlocks], opened: Sequence[np.ndarray]) -> np.ndarray:
-    """max |S^dagger S - 1| over the open channels."""
-    columns: dict[tuple[int, int], SpinBlocks] = {(q, t): {} for q in range(len(opened)) for t in range(2)}
-    for (p, q), blocks in amplitudes.items():
-        for (s, t), block in blocks.items():
-            columns[q, t][p, s] = block
-    error = np.zeros(opened[0].shape[1])
-    for first, (own, left) in enumerate(columns.items()):
-        for other, right in list(columns.items())[first:]:
-            # Only rows that both columns have; spins that stay apart have none in common.
-            products = [adjoint(left[row]) @ right[row] for row in left if row in right]
-            if products:
-                excess = sum(products[1:], products[0])
-                if own == other:
-                    excess -= opened[own[0]][own[1]][:, :, None] * np.eye(excess.shape[-1])
-                error = np.maximum(error, np.abs(excess).max(axis=(1, 2)))
-    return error
-
-
-def _gather(pieces: list[_Piece], energy: float, kset: KSet, names: tuple[str, ...], area: float | None) -> Scattering:
+def _gather(pieces: list[Piece], energy: float, kset: KSet, names: tuple[str, ...], area: float | None) -> Scattering:
     parts = pieces[0].lead_parts
     opened = np.concatenate([piece.open_channels for piece in pieces])
     widest = np.maximum(opened.max(axis=(0, 2)), 1)

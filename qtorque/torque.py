@@ -13,7 +13,8 @@ import numpy as np
 from qtorque.chain import Chain
 from qtorque.errors import InputError
 from qtorque.green import Phases, Sweeps, blocks
-from qtorque.single_orbital import Joins, SingleOrbitalChains, single_orbital_chains
+from qtorque.joins import Joins
+from qtorque.single_orbital import SingleOrbitalChains, single_orbital_chains
 
 SMALL_SINE = 1e-4
 """Below this |sin(angle)| the coefficients come from the limit: the torque itself has lost its digits there."""

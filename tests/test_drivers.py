@@ -294,7 +294,7 @@ def test_bad_input_to_a_good_map_ends_with_one_line_and_nothing_written(serial, 
 
 @pytest.mark.parametrize(
     ("script", "arguments"),
-    [("layered_against_kwant", ["--layers", "5"]), ("torque_map", ["--kmesh", "4"])],
+    [("layered_against_kwant", ["--layers", "5"]), ("torque_map", ["--kmesh", "4", "--voltages", "3", "--angles", "3", "--repeats", "1"])],
 )
 def test_benchmarks_run_at_a_small_size(script, arguments):
     run = python(ROOT / "benchmarks" / f"{script}.py", *arguments, "--repeats", "1")

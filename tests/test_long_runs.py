@@ -91,13 +91,13 @@ sys.path.insert(0, {drivers!r})
 import _stages
 import mtj_torque
 
-from qtorque import bias, checkpoint, command_line
+from qtorque import checkpoint, command_line, sweeps
 
 # Whoever edits the package while the tests run ends no test.
 checkpoint.source_digest = lambda folder: "tested"
 
 # Many small chunks, so that there is a middle of a sweep.
-bias.CHUNK = _stages.SCATTERING_CHUNK = 8
+sweeps.CHUNK = _stages.SCATTERING_CHUNK = 8
 RANK, SWEEP, SAVES, KIND = os.environ.get("END", "-1 none -1 none").split()
 save = checkpoint.FolderCheckpoint.save
 saved = []

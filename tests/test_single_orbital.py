@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qtorque as qt
-from qtorque import scattering, torque
+from qtorque import amplitudes, joins, scattering, torque
 from qtorque import single_orbital as so
 from qtorque.bloch import as_layered
 from qtorque.torque import Cuts
@@ -264,7 +264,7 @@ def test_a_run_is_cut_before_its_polynomials_overflow():
     # (E - h)/v = 1e6 in a barrier of 60 layers: U_60 = 1e360 is no number, its pieces are.
     weak = qt.single_band(onsite=9.0, hopping=-1e-5)
     c = so.single_orbital(stack(qt.Layer(weak, 60, barrier=True)).chain(), so.Catalogue())
-    materials, runs = so._runs(c, 0.1)
+    materials, runs = amplitudes._runs(c, 0.1)
     lengths = [materials[run[1], 2] if run[1] >= 0 else 1 for run in runs]
     assert max(lengths) < 60
     assert sum(lengths) == len(c.onsite) - 3
@@ -275,7 +275,7 @@ def test_a_run_is_cut_before_its_polynomials_overflow():
 def test_mesh_shapes_by_rows_are_those_point_by_point():
     c = so.single_orbital(three_magnets().chain(), so.Catalogue())
     mesh = qt.kmesh(40, 70)
-    rows = np.concatenate([shapes for _, shapes in so._blocks(c, mesh)], axis=1)
+    rows = np.concatenate([shapes for _, shapes in amplitudes._blocks(c, mesh)], axis=1)
     np.testing.assert_allclose(rows, c.catalogue.shapes(mesh.points), rtol=0, atol=1e-14)
 
 
@@ -300,11 +300,11 @@ def test_only_single_orbital_chains_without_spin_in_the_hopping_are_compiled():
 def test_turned_magnets_share_their_solved_halves():
     system = barrier_junction()
     chains = so.single_orbital_chains([system.chain(angle, 0.2) for angle in np.linspace(0, np.pi, 13)])
-    joins = so.Joins(chains, momenta(3), np.zeros((3, 15)))
+    cuts = joins.Joins(chains, momenta(3), np.zeros((3, 15)))
     # The ends of both magnets, each of which is a lead with its contact layer.
-    joins.window((1, system.layers - 1), ())
+    cuts.window((1, system.layers - 1), ())
     # Every element is added once to either half, whatever the number of angles.
-    assert len(joins._known) == 2 * system.layers
+    assert len(cuts._known) == 2 * system.layers
 
 
 def test_the_first_compilation_is_announced_and_a_second_call_is_not(tmp_path, monkeypatch, capfd):
