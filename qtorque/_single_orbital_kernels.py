@@ -57,6 +57,12 @@ def _get_hermitian(w, slot, j):
 
 
 @njit(inline="always")
+def _larger(a, b):
+    """The larger of two numbers, not a number if one of them is none."""
+    return b if a == a and not b <= a else a
+
+
+@njit(inline="always")
 def _inverse(z):
     return z.conjugate() * (1.0 / (z.real * z.real + z.imag * z.imag))
 
@@ -563,9 +569,7 @@ def collinear_scattering(
                 rr, ri = -gamma * gi - is_open, gamma * gr
                 w[_TR + j], w[_TI + j], w[_RR + j], w[_RI + j] = tr, ti, rr, ri
                 excess = abs(rr * rr + ri * ri + tr * tr + ti * ti - is_open)
-                worst = w[_ERR + j]
-                # Keeps a not-a-number, unlike max().
-                w[_ERR + j] = worst if worst > excess else excess
+                w[_ERR + j] = _larger(w[_ERR + j], excess)
             for j in range(count):
                 t[spin, t_offset + start + j] = complex(w[_TR + j], w[_TI + j])
             for j in range(count):
@@ -577,7 +581,7 @@ def collinear_scattering(
             error[at + j] = w[_ERR + j]
 
 
-# Scratch of `noncollinear_scattering`.
+# Scratch of `noncollinear_scattering`. Matrices are (uu, ud, du, dd) here.
 _N_ROW, _N_ROW2, _N_ROW3, _N_ERR = (i * LANES for i in range(4))
 _S = 4 * LANES
 _P = _S + MATRIX
@@ -588,38 +592,50 @@ _N_SCRATCH = _ELEMENTS + 16 * LANES
 
 
 @njit(inline="always")
-def _lead_matrix(w, number, axis, count, add):
-    """The self-energy of a lead, (up, down) along its axis, as a matrix in _S, or added to it."""
-    nx, ny, nz = axis[0], axis[1], axis[2]
-    slot = _LEADS + 4 * number * LANES
-    for j in range(count):
-        up = complex(w[slot + j], w[slot + LANES + j])
-        down = complex(w[slot + 2 * LANES + j], w[slot + 3 * LANES + j])
-        half = 0.5 * (up - down)
-        s0, sx, sy, sz = _get(w, _S, j)
-        s0, sx, sy, sz = add * s0, add * sx, add * sy, add * sz
-        _put(w, _S, j, s0 + 0.5 * (up + down), sx + half * nx, sy + half * ny, sz + half * nz)
+def _times(a_uu, a_ud, a_du, a_dd, b_uu, b_ud, b_du, b_dd):
+    return a_uu * b_uu + a_ud * b_du, a_uu * b_ud + a_ud * b_dd, a_du * b_uu + a_dd * b_du, a_du * b_ud + a_dd * b_dd
+
+
+@njit(inline="always")
+def _turn(w, turn, count):
+    """S -> U^dagger S U and P -> P U, unless U is the unit matrix."""
+    uu, ud, du, dd = turn[0, 0], turn[0, 1], turn[1, 0], turn[1, 1]
+    if uu != 1.0 or ud != 0.0:
+        for j in range(count):
+            s_uu, s_ud, s_du, s_dd = _get(w, _S, j)
+            s_uu, s_ud, s_du, s_dd = _times(s_uu, s_ud, s_du, s_dd, uu, ud, du, dd)
+            s_uu, s_ud, s_du, s_dd = _times(
+                uu.conjugate(), du.conjugate(), ud.conjugate(), dd.conjugate(), s_uu, s_ud, s_du, s_dd
+            )
+            _put(w, _S, j, s_uu, s_ud, s_du, s_dd)
+        for j in range(count):
+            p_uu, p_ud, p_du, p_dd = _get(w, _P, j)
+            p_uu, p_ud, p_du, p_dd = _times(p_uu, p_ud, p_du, p_dd, uu, ud, du, dd)
+            _put(w, _P, j, p_uu, p_ud, p_du, p_dd)
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def noncollinear_scattering(
-    energy, shapes, constants, rows, v2_constants, v2_rows, axes, frames, offset, t, t_offset, r, r_offset,
-    open_channels, error,
+    energy, shapes, constants, rows, v2_constants, v2_rows, turns, offset, t, t_offset, r, r_offset, open_channels,
+    error,
 ):  # fmt: skip
     """The same where the magnets have several axes, element by element; arguments as for `collinear_scattering`.
 
+    Self-energy and product of Green functions are kept in the frame of the element reached: behind an element that lets
+    one spin through, the other keeps its relative accuracy.
+
     Parameters
     ----------
-    axes
-        Of every element, (elements, 3).
-    frames
-        frames[p, c] = U_p^dagger sigma_c U_left, the spin frames of the leads: (2, 4, 2, 2).
+    turns
+        turns[e] = U_(e + 1)^dagger U_e, from the frame of element e to that of the next; the last element is the right
+        lead, and turns[last] = U_left^dagger U_1, the left lead being no. 0. shape (elements, 2, 2)
     t, r
-        complex, (points, 2, 2): spin out, spin in.
+        complex, (points, 2, 2): spin out, spin in, in the frames of the leads.
     error
         Largest element of |r^dagger r + t^dagger t - 1| over the open channels of the left lead.
     """
     points, last = shapes.shape[1], constants.shape[0] - 1
+    to_left = turns[last]
     w = np.empty(_N_SCRATCH)
     for start in range(0, points, LANES):
         count, at = min(LANES, points - start), offset + start
@@ -638,47 +654,52 @@ def noncollinear_scattering(
             for j in range(count):
                 open_channels[at + j, lead, spin] = w[slot + LANES + j] < 0.0
         for j in range(count):
-            _put(w, _S, j, 0j, 0j, 0j, 0j)
-            _put(w, _P, j, 1.0 + 0j, 0j, 0j, 0j)
-        _lead_matrix(w, 1, axes[last], count, 0.0)
+            up = complex(w[_LEADS + 4 * LANES + j], w[_LEADS + 5 * LANES + j])
+            down = complex(w[_LEADS + 6 * LANES + j], w[_LEADS + 7 * LANES + j])
+            _put(w, _S, j, up, 0j, 0j, down)
+            _put(w, _P, j, 1.0 + 0j, 0j, 0j, 1.0 + 0j)
         for e in range(last - 1, 0, -1):
+            _turn(w, turns[e], count)
             if e == 1:
-                _lead_matrix(w, 0, axes[0], count, 1.0)
+                # The self-energy of the left lead, diagonal in its own frame, in the frame of element 1.
+                uu, ud, du, dd = to_left[0, 0], to_left[0, 1], to_left[1, 0], to_left[1, 1]
+                for j in range(count):
+                    up = complex(w[_LEADS + j], w[_LEADS + LANES + j])
+                    down = complex(w[_LEADS + 2 * LANES + j], w[_LEADS + 3 * LANES + j])
+                    s_uu, s_ud, s_du, s_dd = _get(w, _S, j)
+                    s_uu += uu.conjugate() * up * uu + du.conjugate() * down * du
+                    s_ud += uu.conjugate() * up * ud + du.conjugate() * down * dd
+                    s_du += ud.conjugate() * up * uu + dd.conjugate() * down * du
+                    s_dd += ud.conjugate() * up * ud + dd.conjugate() * down * dd
+                    _put(w, _S, j, s_uu, s_ud, s_du, s_dd)
             _fill(shapes[rows[e, 0]], start, count, w, _N_ROW)
             _fill(shapes[rows[e, 1]], start, count, w, _N_ROW2)
             _fill(shapes[v2_rows[e - 1]], start, count, w, _N_ROW3)
             up_h, down_h, v2 = constants[e, 0], constants[e, 1], v2_constants[e - 1]
-            nx, ny, nz = axes[e, 0], axes[e, 1], axes[e, 2]
             # The last of these Green functions stands alone, without the hopping to the next element.
             to_next = 0.0 if e == 1 else 1.0
             for j in range(count):
-                up, down = up_h + w[_N_ROW + j], down_h + w[_N_ROW2 + j]
-                field = 0.5 * (up - down)
-                s0, sx, sy, sz = _get(w, _S, j)
-                y0 = energy - 0.5 * (up + down) - s0
-                yx, yy, yz = -field * nx - sx, -field * ny - sy, -field * nz - sz
-                scale = _inverse(y0 * y0 - yx * yx - yy * yy - yz * yz)
+                s_uu, s_ud, s_du, s_dd = _get(w, _S, j)
+                y_up, y_down = energy - up_h - w[_N_ROW + j] - s_uu, energy - down_h - w[_N_ROW2 + j] - s_dd
                 squared = to_next * (v2 + w[_N_ROW3 + j]) + (1.0 - to_next)
                 v = math.sqrt(squared)
-                scale = scale * v
-                g0, gx, gy, gz = y0 * scale, -yx * scale, -yy * scale, -yz * scale
-                p0, px, py, pz = _get(w, _P, j)
-                p0, px, py, pz = _product(p0, px, py, pz, g0, gx, gy, gz)
-                _put(w, _P, j, p0, px, py, pz)
-                _put(w, _S, j, v * g0, v * gx, v * gy, v * gz)
+                scale = v * _inverse(y_up * y_down - s_ud * s_du)
+                g_uu, g_ud, g_du, g_dd = y_down * scale, s_ud * scale, s_du * scale, y_up * scale
+                _put(w, _S, j, v * g_uu, v * g_ud, v * g_du, v * g_dd)
+                p_uu, p_ud, p_du, p_dd = _get(w, _P, j)
+                p_uu, p_ud, p_du, p_dd = _times(p_uu, p_ud, p_du, p_dd, g_uu, g_ud, g_du, g_dd)
+                _put(w, _P, j, p_uu, p_ud, p_du, p_dd)
+        _turn(w, to_left.conj().T, count)
         for row in range(4):
             for into in range(2):
                 target, out = row // 2, row % 2
-                f0, fx = frames[target, 0, out, into], frames[target, 1, out, into]
-                fy, fz = frames[target, 2, out, into], frames[target, 3, out, into]
-                matrix, place = _S if target == 0 else _P, _ELEMENTS + 2 * (2 * row + into) * LANES
+                place, slot = _ELEMENTS + 2 * (2 * row + into) * LANES, 2 * (2 * out + into) * LANES
+                matrix = _S + slot if target == 0 else _P + slot
                 one = 1.0 if row == into else 0.0
                 for j in range(count):
-                    g0, gx, gy, gz = _get(w, matrix, j)
                     weight = w[_WIDTHS + row * LANES + j] * w[_WIDTHS + into * LANES + j]
-                    element = weight * (f0 * g0 + fx * gx + fy * gy + fz * gz)
-                    w[place + j] = -element.imag - (one if weight > 0.0 else 0.0)
-                    w[place + LANES + j] = element.real
+                    w[place + j] = -weight * w[matrix + LANES + j] - (one if weight > 0.0 else 0.0)
+                    w[place + LANES + j] = weight * w[matrix + j]
                 found, place_in_found = (r, r_offset + start) if target == 0 else (t, t_offset + start)
                 for j in range(count):
                     found[place_in_found + j, out, into] = complex(w[place + j], w[place + LANES + j])
@@ -693,8 +714,7 @@ def noncollinear_scattering(
                         first, second = _ELEMENTS + 2 * (2 * row + a) * LANES, _ELEMENTS + 2 * (2 * row + b) * LANES
                         u = complex(w[first + j], -w[first + LANES + j])
                         total += u * complex(w[second + j], w[second + LANES + j])
-                    excess, worst = abs(total.real) + abs(total.imag), w[_N_ERR + j]
-                    w[_N_ERR + j] = worst if worst > excess else excess
+                    w[_N_ERR + j] = _larger(w[_N_ERR + j], abs(total.real) + abs(total.imag))
         for j in range(count):
             error[at + j] = w[_N_ERR + j]
 

@@ -10,10 +10,12 @@ from qtorque.brillouin import KMesh, KSet
 from qtorque.chain import Axis, Chain
 from qtorque.compiling import announced
 from qtorque.single_orbital import Z_AXIS, SingleOrbitalChain
-from qtorque.spin import PAULI, su2
+from qtorque.spin import su2
 
 LARGEST_POLYNOMIAL = 1e140
 """Runs of equal elements are cut where a Chebyshev polynomial could exceed it: its square is still a number."""
+SAME_FRAME = 1e-15
+"""Rounding of the product of two rotations that undo each other."""
 CHUNK = 16384
 """Momenta that a kernel is given at once: their arrays stay in the second-level cache."""
 
@@ -80,10 +82,13 @@ def _empty_amplitudes(points: int, axis: Axis) -> np.ndarray:
 def _solve(c: SingleOrbitalChain, kset: KSet, energy: float, axis: Axis, lead_axes, t, r, *rest: np.ndarray) -> None:
     """Fill t or r, and open channels and errors; the other amplitudes go to a scratch array."""
     if axis is None:
-        frames = [su2(own or Z_AXIS) for own in lead_axes]
-        products = np.array([[U.conj().T @ sigma @ frames[0] for sigma in PAULI] for U in frames])
-        axes = np.array([own or Z_AXIS for own in c.axes])
-        arguments = [*_tables(c), axes, products]
+        left, right = (su2(own or Z_AXIS) for own in lead_axes)
+        frames = [left, *(su2(own or Z_AXIS) for own in c.axes[1:-1]), right]
+        # From every element to the one before it in the sweep, and from the first layer to the left lead at last.
+        turns = np.array([U.conj().T @ W for U, W in zip([*frames[1:], left], [*frames[:-1], frames[1]], strict=True)])
+        # Where nothing turns, exactly the unit matrix.
+        turns = np.where(np.abs(turns - np.eye(2)) < SAME_FRAME, np.eye(2), turns)
+        arguments = [*_tables(c), turns]
         kernel: Callable = kernels.noncollinear_scattering
     else:
         aligned = c.along(axis)

@@ -8,6 +8,7 @@ The first part is the sea, analytic in the upper half plane; its narrow resonanc
 axis. The second lives in the window. Both are integrated adaptively at every momentum, to one stated tolerance.
 """
 
+import itertools
 import warnings
 from collections.abc import Sequence
 
@@ -126,10 +127,6 @@ def spin_torque(
     last = stack.layers + 1
     magnets = (stack.free, stack.fixed)
     bonds = sorted({b for magnet in magnets for b in ends(magnet, last)})
-    # Of cuts with one spin current between them, such as both ends of a barrier, one is solved for.
-    same = conserved(stack.chain(), bonds)
-    cuts = Cuts(tuple(bonds[i] for i in dict.fromkeys(same)))
-    place = [list(dict.fromkeys(same)).index(i) for i in same]
     singular = np.abs(np.sin(angles)) < SMALL_SINE
     if not _others_collinear(stack):
         # A third magnet off the axis exerts a torque at 0 and pi too: vectors as computed, no coefficients there.
@@ -137,6 +134,10 @@ def spin_torque(
     near = [a + step for a in angles[singular] for step in (LIMIT_STEP, 2 * LIMIT_STEP)]
     every = np.array([*angles, *near])
     directions = [_directions(stack, float(a)) for a in every]
+    # Of cuts with one spin current between them, such as both ends of a barrier, one is solved for.
+    same = _conserved(stack, every, voltages, bonds)
+    cuts = Cuts(tuple(bonds[i] for i in dict.fromkeys(same)))
+    place = [list(dict.fromkeys(same)).index(i) for i in same]
     require_open_leads(stack.chain(), kset or uniform_mesh(OPEN_SAMPLE), 0.0)
     sums = sweep(stack, every, voltages, cuts, kset, temperature, tolerance, comm, checkpoint, progress)
 
@@ -179,6 +180,16 @@ def spin_torque(
             name = kind.replace("-", "_") + suffix
             variables[name] = (plane, values, UNIT_TORQUE, text.format(kind, magnet))
     return _dataset(stack, bonds, (), variables, angles, voltages, temperature, sums.attributes)
+
+
+def _conserved(stack: LayeredSystem, angles: np.ndarray, voltages: np.ndarray, bonds: Sequence[int]) -> list[int]:
+    """`conserved` at all angles and voltages: a layer may be magnetic at some of them only."""
+    # Whether a bond carries the current of the one before it.
+    alike = np.ones(len(bonds) - 1, dtype=bool)
+    for angle, voltage in itertools.chain([(None, 0.0)], itertools.product(angles.tolist(), voltages.tolist())):
+        if alike.any():
+            alike &= np.diff(conserved(stack.chain(angle, voltage), bonds)) == 0
+    return [0, *np.maximum.accumulate(np.where(alike, 0, np.arange(1, len(bonds)))).tolist()]
 
 
 def _errors(sums: Sums, cuts: Cuts, count: int) -> dict:
@@ -301,9 +312,10 @@ def interlayer_coupling(
         return result.value, result.error
 
     energy_tolerance = tolerance if kset is not None else INNER_SHARE * tolerance
+    checkpoint = parallel.checkpoint_part(checkpoint, "interlayer_coupling", chains, cut, kset, fermi, tolerance)
     variables = {}
     if kset is None:
-        stages = in_stages(one, comm, checkpoint, progress)
+        stages = in_stages(one, stack, comm, checkpoint, progress)
         (refined,) = climb([ladder(chains, [fermi.mu])], stages, tolerance=tolerance)
         warn_if_short(refined, tolerance, "interlayer_coupling", comm, stacklevel=3)
         value, error, attributes = refined.value, refined.noise, refined_attributes([refined], tolerance)
@@ -315,7 +327,7 @@ def interlayer_coupling(
             lambda k: kernel(k, *(np.broadcast_to(x, (len(k), len(x))) for x in (path.z, path.step))),
             SYMMETRY_NOISE,
         )
-        ((value, error),) = summed(one, [(0, kset)], comm, checkpoint, progress)
+        ((value, error),) = summed(one, stack, [(0, kset)], comm, checkpoint, progress)
         attributes = {"kmesh": repr(kset), "energy_tolerance": tolerance}
     variables["grand_potential"] = (value, "grand potential relative to the first angle")
     variables["energy_error"] = (error, "error of the energy quadrature")

@@ -6,15 +6,17 @@ import sys
 import threading
 from collections.abc import Iterator
 
+from qtorque.parallel import RANK_VARIABLES
+
 PATIENCE = 1.0
 """Seconds before a first call says what it is about; one that reads the kernel from the disk is done by then."""
-FIRST_RANK = ("", "0")
 
 
 @contextlib.contextmanager
 def announced(*kernels) -> Iterator[None]:
     """Around a call of numba kernels: one line on stderr if they turn out to need compilation."""
-    if any(kernel.signatures for kernel in kernels) or os.environ.get("PMI_RANK", "") not in FIRST_RANK:
+    ranks = {os.environ[name] for name in RANK_VARIABLES if name in os.environ}
+    if any(kernel.signatures for kernel in kernels) or ranks - {"0"}:
         yield
         return
     words = "qtorque: compiling kernels, once for this machine ..."

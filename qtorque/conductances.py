@@ -16,7 +16,7 @@ from qtorque.chain import Chain
 from qtorque.density_of_states import refine_stack
 from qtorque.errors import InputError, finite_number
 from qtorque.green import common_axis
-from qtorque.parallel import Checkpoint, map_chunks, sum_in_order
+from qtorque.parallel import Checkpoint, checkpoint_part, map_chunks, sum_in_order
 from qtorque.refinement import describe, kset_or_none, warn_if_short
 from qtorque.scattering import (
     CHUNK,
@@ -85,8 +85,8 @@ def conductance(
     largest of its values (see `qtorque.refinement`; for a stack of one band an integral over the density of states).
     `checkpoint` keeps finished chunks of the sum (`parallel.Checkpoint`); a part of its own for every call.
 
-    `angle` (rad) is that of the free magnet to the fixed one, as declared if None. With a list of angles, from left to
-    right only, the halves of the stack that do not turn within themselves are solved once for all of them.
+    `angle` (rad) is that of the free magnet to the fixed one, as declared if None. A list of angles is from left to
+    right only; with several orbitals a half of the stack that does not turn within itself is solved once for all.
 
     Returns
     -------
@@ -100,9 +100,11 @@ def conductance(
         For bad arguments, a lead without open channels, a declared symmetry that does not hold.
     """
     if isinstance(system, Scattering):
-        _refuse_tolerance(tolerance)
+        _refuse_beside_scattering(energy=energy, kmesh=kmesh, tolerance=tolerance, angle=angle, voltage=voltage)
         return _named(k_average(transmission(system, source, target)), "conductance", CONDUCTANCE_UNIT, "conductance")
     if np.ndim(angle) > 0:
+        if np.size(angle) == 0:
+            raise InputError("angle= is an empty list; give at least one number")
         if (source, target) != ("left", "right"):
             raise InputError(f"source={source!r}, target={target!r}: a list of angles is from 'left' to 'right' only")
         quantity: Quantity = _at_angles
@@ -110,6 +112,7 @@ def conductance(
     else:
         quantity = _of_scattering(lambda s: transmission(s, source, target))
         angles = np.array([None if angle is None else finite_number("angle", angle, "rad")])
+    checkpoint = checkpoint_part(checkpoint, "conductance", source, target, np.ndim(angle))
     total = _streamed(system, quantity, energy, kmesh, tolerance, angles, voltage, comm, checkpoint, progress)
     if np.ndim(angle) > 0:
         attributes = {"units": "rad", "long_name": "angle between free and fixed magnet"}
@@ -204,10 +207,10 @@ def mixing_conductance(
     if not isinstance(system, Scattering):
         total = _streamed(
             system, _of_scattering(lambda s: mixing_conductance(s, lead=lead)), energy, kmesh, tolerance, [None],
-            voltage, comm, checkpoint, progress,
+            voltage, comm, checkpoint_part(checkpoint, "mixing_conductance", lead), progress,
         )  # fmt: skip
         return _named(total, "mixing_conductance", CONDUCTANCE_UNIT, "spin-mixing conductance")
-    _refuse_tolerance(tolerance)
+    _refuse_beside_scattering(energy=energy, kmesh=kmesh, tolerance=tolerance, voltage=voltage)
     s, p = system, system.lead(lead)
     _require_normal(s, p)
     r = _along_magnets(s, s.amplitudes[p, p], p, p)
@@ -243,10 +246,10 @@ def transmitted_mixing_conductance(
     if not isinstance(system, Scattering):
         total = _streamed(
             system, _of_scattering(lambda s: transmitted_mixing_conductance(s, source, target)), energy, kmesh,
-            tolerance, [None], voltage, comm, checkpoint, progress,
+            tolerance, [None], voltage, comm, checkpoint_part(checkpoint, name, source, target), progress,
         )  # fmt: skip
         return _named(total, name, CONDUCTANCE_UNIT, long_name)
-    _refuse_tolerance(tolerance)
+    _refuse_beside_scattering(energy=energy, kmesh=kmesh, tolerance=tolerance, voltage=voltage)
     s = system
     p, q = s.lead(target), s.lead(source)
     for number in (p, q):
@@ -351,24 +354,29 @@ def _streamed(system, quantity: Quantity, energy, kmesh, tolerance, angles, volt
     def at(points: np.ndarray, weights: np.ndarray) -> xr.DataArray:
         return quantity(chains, KPoints(points, weights), energy, stack.area)
 
+    checkpoint = checkpoint_part(checkpoint, "mean_over_k", chains, kset, energy, tolerance)
+    # One momentum tells what the result looks like, and refuses what a lead or a name does not allow.
+    template = at(ANY_MOMENTUM, np.ones(1)).isel(k=0, drop=True).drop_vars("weight", errors="ignore")
     if kset is None:
         require_open_leads(chains[0], uniform_mesh(OPEN_SAMPLE), energy)
-        return _refined(chains, at, energy, tolerance, comm, checkpoint, progress)
+        return _refined(template, chains, at, energy, tolerance, comm, checkpoint, progress)
     require_open_leads(chains[0], kset, energy)
     require_symmetry(kset, lambda points: at(points, np.ones(len(points))).values)
 
-    def one(index) -> xr.DataArray:
-        return k_average(at(*kset.take(index)))
+    def one(index) -> np.ndarray:
+        points, weights = kset.take(index)
+        return np.tensordot(weights, at(points, weights).values, axes=(0, 0))
 
     chunks = interleaved_chunks(kset.size, chunk_size(chains[0]))
-    total = sum_in_order(map_chunks(one, chunks, comm, checkpoint, progress))
+    total = template.copy(data=np.asarray(sum_in_order(map_chunks(one, chunks, comm, checkpoint, progress))))
     total.attrs.update(energy=energy, kmesh=repr(kset))
     return total
 
 
-def _refined(chains: Sequence[Chain], at, energy: float, tolerance: float, comm, checkpoint, progress) -> xr.DataArray:
+def _refined(
+    template: xr.DataArray, chains: Sequence[Chain], at, energy: float, tolerance: float, comm, checkpoint, progress
+) -> xr.DataArray:
     """The sum over k of at(points, weights), refined to a tolerance."""
-    template = at(ANY_MOMENTUM, np.ones(1)).isel(k=0, drop=True).drop_vars("weight", errors="ignore")
 
     def evaluate(points: np.ndarray, weights: np.ndarray, stage: str) -> tuple[np.ndarray, np.ndarray]:
         each = max(1, min(CHUNK, chunk_size(chains[0])) // weights.shape[1])
@@ -391,9 +399,12 @@ def _refined(chains: Sequence[Chain], at, energy: float, tolerance: float, comm,
     return total
 
 
-def _refuse_tolerance(tolerance: float | None) -> None:
-    if tolerance is not None:
-        raise InputError(f"tolerance={tolerance!r}: a Scattering has its momenta; give the stack to have them refined")
+def _refuse_beside_scattering(voltage: float = 0.0, **arguments) -> None:
+    """A Scattering is of one energy, angle and voltage, at its own momenta."""
+    given = arguments | ({"voltage": voltage} if voltage != 0 else {})
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"{name}={value!r} has no meaning beside a Scattering; give the stack, or leave it out")
 
 
 def _over_k(

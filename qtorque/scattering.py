@@ -41,8 +41,12 @@ from qtorque.spin import su2
 
 BAND_EDGE_SHIFT = 1e-9
 """eV; far below any energy of interest, and enough for the square root of it to be no rounding error."""
+LARGEST_UNITARITY_ERROR = 1e-6
+"""A momentum at which S^dagger S is off by more is on a band edge, or next to one, and solved again beside it."""
 CHANNEL_SAMPLES = (64, 4096)
 """Momenta at which the leads are looked at for open channels before any solve; the second if the first show none."""
+PLASTIC_NUMBER = 1.3247179572447460
+"""Root of x^3 = x + 1: its powers fill a square evenly (M. Roberts, 2018, from memory)."""
 CHUNK = 4096
 """Most momenta solved at once: bounds the memory; the speed is flat from a few hundred on."""
 COMPILED_CHUNK = 2**16
@@ -236,7 +240,7 @@ def solve(
     voltage = finite_number("voltage", voltage, "V")
     chain = stack.chain(angle, voltage)
     require_open_leads(chain, kset, energy)
-    require_symmetry(kset, lambda points: transmissions_at([chain], points, energy))
+    require_symmetry(kset, lambda points: _invariants(solve_points(chain, kpoints(points), energy, None)))
     if engine == "layered":
         compiled = _compiled(chain)
         if compiled is not None:
@@ -252,6 +256,17 @@ def solve(
     else:
         raise InputError(f"engine={engine!r} is unknown; use 'layered' or 'kwant'")
     return _gather(pieces, energy, kset, ("left", "right"), stack.area)
+
+
+def _invariants(s: Scattering) -> np.ndarray:
+    """What a symmetry has to leave as it is: probabilities of all blocks and Tr r_up r_dn^dagger of both leads, over
+    k."""
+    columns = [s.probabilities(source, target).reshape(s.kset.size, -1) for source in range(2) for target in range(2)]
+    for lead in range(2):
+        r = s.reflection(lead)
+        mixing = np.einsum("kab,kab->k", r[:, 0, 0], r[:, 1, 1].conj())
+        columns += [mixing.real[:, None], mixing.imag[:, None]]
+    return np.concatenate(columns, axis=1)
 
 
 def chunk_size(chain: Chain) -> int:
@@ -283,13 +298,6 @@ def _solve_compiled(c: single_orbital.SingleOrbitalChain, kset: KSet, energy: fl
     lead_axes = [part.axis or Z_AXIS for part in parts]
     found, failed = _transmitted(c, kset, energy, axis, lead_axes)
 
-    def find(pair: tuple[int, int]) -> np.ndarray:
-        out, into = pair
-        source, axes = (c.mirror, lead_axes[::-1]) if into else (c, lead_axes)
-        if out == into:
-            return _reflected(source, kset, energy, axis, axes, failed)
-        return _transmitted(source, kset, energy, axis, axes)[0].t if into else found.t
-
     frames, open_channels = None, found.open_channels
     if axis is not None:
         frames = [_frame(axis, own) for own in lead_axes]
@@ -297,6 +305,7 @@ def _solve_compiled(c: single_orbital.SingleOrbitalChain, kset: KSet, energy: fl
         if turned:
             open_channels = open_channels.copy()
             open_channels[:, turned] = open_channels[:, turned, ::-1]
+    find = _Blocks(c, kset, energy, axis, tuple(lead_axes), failed, found.t)
     amplitudes = SingleChannel(find, frames)
     magnet_axes = chain_axes(c.chain)
     return Scattering(
@@ -314,12 +323,34 @@ def _solve_compiled(c: single_orbital.SingleOrbitalChain, kset: KSet, energy: fl
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Blocks:
+    """Finds the amplitudes of a chain block by block; electrons from the right are those of its mirror image."""
+
+    chain: single_orbital.SingleOrbitalChain
+    kset: KSet
+    energy: float
+    axis: Axis
+    lead_axes: tuple[Axis, ...]
+    failed: np.ndarray
+    t: np.ndarray
+
+    def __call__(self, pair: tuple[int, int]) -> np.ndarray:
+        out, into = pair
+        if pair == (1, 0):
+            return self.t
+        source, axes = (self.chain.mirror, self.lead_axes[::-1]) if into else (self.chain, self.lead_axes)
+        if out == into:
+            return _reflected(source, self.kset, self.energy, self.axis, axes, self.failed)
+        return _transmitted(source, self.kset, self.energy, self.axis, axes)[0].t
+
+
 def _transmitted(
     c: single_orbital.SingleOrbitalChain, kset: KSet, energy: float, axis: Axis, lead_axes: Sequence[Axis]
 ) -> tuple[single_channel.Transmitted, np.ndarray]:
     """Transmission, and at which momenta it was found slightly above the energy: on a band edge."""
     found = single_channel.transmitted(c, kset, energy, axis, lead_axes)
-    failed = ~np.isfinite(found.error)
+    failed = ~(found.error < LARGEST_UNITARITY_ERROR)
     if failed.any():
         index = np.flatnonzero(failed)
         k, weights = kset.take(index)
@@ -332,12 +363,17 @@ def _transmitted(
 
 
 def _reflected(c, kset: KSet, energy: float, axis: Axis, lead_axes: Sequence[Axis], failed: np.ndarray) -> np.ndarray:
-    """Reflection amplitudes of the left lead; where the transmission `failed`, slightly above the energy too."""
+    """Reflection amplitudes of the left lead; slightly above the energy where they or the transmission `failed`."""
     r = single_channel.reflected(c, kset, energy, axis, lead_axes)
-    if failed.any():
-        index = np.flatnonzero(failed)
-        shifted = energy + BAND_EDGE_SHIFT
-        r[_points(r, index)] = single_channel.reflected(c, KPoints(*kset.take(index)), shifted, axis, lead_axes)
+    spins = (0,) if r.ndim == 2 else (1, 2)
+    again = failed | ~np.isfinite(r).all(axis=spins)
+    if again.any():
+        index = np.flatnonzero(again)
+        k, weights = kset.take(index)
+        found = single_channel.reflected(c, KPoints(k, weights), energy + BAND_EDGE_SHIFT, axis, lead_axes)
+        if not np.all(np.isfinite(found)):
+            raise _no_solution(energy, k[np.argmin(np.isfinite(found).all(axis=spins))])
+        r[_points(r, index)] = found
     return r
 
 
@@ -381,7 +417,7 @@ def _solve_chain(chain: Chain, k: np.ndarray, energy: float) -> Piece:
     """Amplitudes at momenta k; on a band edge, where a Green function diverges, slightly above it."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         piece = _solve_chain_at(chain, k, energy)
-        failed = ~np.isfinite(piece.unitarity_error)
+        failed = ~(piece.unitarity_error < LARGEST_UNITARITY_ERROR)
         if not failed.any():
             return piece
         again = _solve_chain_at(chain, k[failed], energy + BAND_EDGE_SHIFT)
@@ -439,8 +475,7 @@ def require_open_leads(chain: Chain, kset: KSet, energy: float) -> None:
     if not isinstance(kset, KMesh):
         return
     for sample in CHANNEL_SAMPLES:
-        index = np.unique(np.linspace(0, kset.size - 1, min(kset.size, sample)).astype(int))
-        opened = _open_leads(chain, kset.take(index)[0], energy)
+        opened = _open_leads(chain, kset.take(_spread(kset, sample))[0], energy)
         if all(opened):
             return
     for name, is_open in zip(("left", "right"), opened, strict=True):
@@ -449,6 +484,18 @@ def require_open_leads(chain: Chain, kset: KSet, energy: float) -> None:
                 f"the {name} lead has no open channel at energy={energy:g} eV on this mesh; "
                 "choose an energy inside its band or a finer kmesh"
             )
+
+
+def _spread(kset: KMesh, count: int) -> np.ndarray:
+    """Numbers of points spread over a mesh: of all of them where there are few, else by Roberts' sequence.
+
+    Equal steps through the numbers may all lie on one diagonal.
+    """
+    if kset.size <= count or kset.symmetry is not None:
+        return np.unique(np.linspace(0, kset.size - 1, min(kset.size, count)).astype(int))
+    steps = PLASTIC_NUMBER ** -np.arange(1, 3)
+    i, j = np.floor(np.modf(0.5 + np.arange(count)[:, None] * steps)[0] * kset.shape).astype(int).T
+    return np.unique(i * kset.n2 + j)
 
 
 def _open_leads(chain: Chain, k: np.ndarray, energy: float) -> list[bool]:

@@ -18,7 +18,10 @@ from qtorque.refinement import INNER_SHARE, Refined, climb, describe, warn_if_sh
 from qtorque.torque import Cuts, resonance_panels, sea_kernel, window_kernel
 
 CHUNK = 512
-"""Momenta in one chunk of work: enough to fill numpy's loops, few enough to share between ranks."""
+"""Most momenta in one chunk of work: enough to fill the loops, few enough to share between ranks."""
+CHUNK_VALUES = 2**14
+"""Matrix elements of a layer at the momenta of a chunk: with nine orbitals it takes half a minute, and no longer, as
+a run that is told to end finishes the chunk it is at."""
 SYMMETRY_NODES = np.array([0.2, 0.6, 0.95])
 """Places along the window and the contour at which a declared symmetry is verified."""
 SYMMETRY_NOISE = 1e-12
@@ -100,12 +103,14 @@ def sweep(
         return value.ravel(), error.ravel()
 
     energy_tolerance = tolerance if kset is not None else INNER_SHARE * tolerance
+    every = (_biased(stack, angles, voltage, temperature) for voltage in voltages.tolist())
+    checkpoint = parallel.checkpoint_part(checkpoint, "sweep", cuts, kset, tolerance, every)
     shape = (len(voltages), len(angles), cuts.columns)
     if kset is None:
         both = [_biased(stack, angles, voltage, temperature) for voltage in voltages.tolist()]
         found = climb(
             [ladder(chains, [fermi.mu for fermi in dict.fromkeys(fermis)]) for chains, fermis in both],
-            in_stages(one, comm, checkpoint, progress),
+            in_stages(one, stack, comm, checkpoint, progress),
             tolerance=tolerance,
             reference=np.tile(cuts.is_spin_current, len(angles)),
         )
@@ -119,7 +124,7 @@ def sweep(
         farthest = float(voltages[np.argmax(np.abs(voltages))])
         require_symmetry(kset, _integrands(*_biased(stack, angles, farthest, temperature), cuts), SYMMETRY_NOISE)
         sets = [(v, kset) for v in range(len(voltages))]
-        parts = summed(one, sets, comm, checkpoint, progress)
+        parts = summed(one, stack, sets, comm, checkpoint, progress)
         value, error = (np.reshape([part[i] for part in parts], shape) for i in range(2))
         sums = Sums(value, error, None, {"kmesh": repr(kset), "energy_tolerance": tolerance})
     _report_accuracy(sums.value, sums.error, cuts, voltages, energy_tolerance, comm)
@@ -130,10 +135,13 @@ def refined_attributes(results: Sequence[Refined], tolerance: float) -> dict:
     return {"kmesh": describe(results), "tolerance": tolerance, "energy_tolerance": INNER_SHARE * tolerance}
 
 
-def summed(one: Callable, sets: Sequence[tuple[int, KSet]], comm, checkpoint, progress) -> list[tuple]:
+def summed(
+    one: Callable, stack: LayeredSystem, sets: Sequence[tuple[int, KSet]], comm, checkpoint, progress
+) -> list[tuple]:
     """one(number, momenta, weights) -> (value, error), summed over the chunks of every numbered set in their order."""
+    most = min(CHUNK, max(1, CHUNK_VALUES // max(stack.dimensions) ** 2))
     work = [
-        (i, number, index) for i, (number, kset) in enumerate(sets) for index in interleaved_chunks(kset.size, CHUNK)
+        (i, number, index) for i, (number, kset) in enumerate(sets) for index in interleaved_chunks(kset.size, most)
     ]
 
     def chunk(item):
@@ -147,11 +155,13 @@ def summed(one: Callable, sets: Sequence[tuple[int, KSet]], comm, checkpoint, pr
     ]
 
 
-def in_stages(one: Callable, comm, checkpoint: parallel.Checkpoint | None, progress: str | None) -> Callable:
+def in_stages(
+    one: Callable, stack: LayeredSystem, comm, checkpoint: parallel.Checkpoint | None, progress: str | None
+) -> Callable:
     """The same as a function (sets, name of the stage), with a part of the checkpoint for every stage."""
 
     def evaluate(sets: Sequence[tuple[int, KSet]], stage: str) -> list[tuple]:
-        return summed(one, sets, comm, None if checkpoint is None else checkpoint.part(stage), progress)
+        return summed(one, stack, sets, comm, None if checkpoint is None else checkpoint.part(stage), progress)
 
     return evaluate
 

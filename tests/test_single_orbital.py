@@ -1,6 +1,7 @@
 """The compiled path of single-orbital stacks: against the general engine, closed forms, and where it is hard."""
 
 import functools
+import pickle
 
 import numpy as np
 import pytest
@@ -322,3 +323,97 @@ def test_the_first_compilation_is_announced_and_a_second_call_is_not(tmp_path, m
     run = functools.partial(subprocess.run, command, capture_output=True, text=True)
     assert run().stderr.count("compiling kernels") == 1
     assert "compiling" not in run().stderr
+
+
+@pytest.mark.parametrize("spin", ["up", "down"])
+def test_a_band_edge_of_one_spin_is_solved_beside_it_and_marked(spin):
+    # Bands of the two spins at 0 and 1 eV: at E = -2 and -1 momenta of the mesh lie on an edge of one of them alone.
+    lead = qt.single_band(onsite=0.5, exchange=1.0)
+    system = stack(qt.Layer(lead, 2), left=lead, right=lead)
+    s = qt.solve(system, energy=-2.0 if spin == "up" else -1.0, kmesh=qt.kmesh(8))
+    T = qt.transmission(s)
+    assert s.shifted.any()
+    assert np.all(np.isfinite(T.values))
+    for name, channels in zip(("up", "down"), s.open_channels[:, 0].T, strict=True):
+        own = T.sel(spin_in=name, spin_out=name).values
+        np.testing.assert_allclose(own, channels, atol=1e-4)
+
+
+def test_reflection_from_the_right_is_solved_beside_a_pole_that_electrons_from_the_left_do_not_meet():
+    system = stack(qt.Layer(qt.single_band(onsite=3.5), 1), left=qt.single_band(onsite=1.5), right=magnet(4.3, 0.6))
+    s = qt.solve(system, energy=0.0, kmesh=qt.kpoints([[0.0, 0.0]]))
+    R = qt.transmission(s, "right", "right").values[0]
+    assert np.all(np.isfinite(R))
+    open_right = s.open_channels[0, 1]
+    np.testing.assert_allclose(np.diag(R)[open_right == 1], 1.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("direction", [(0.0, 0.0, 1.0), (0.6, 0.0, 0.8)])
+def test_behind_a_spin_filter_the_weak_spin_keeps_its_relative_accuracy(direction):
+    # Spin up sees a barrier of 7 eV, spin down one of 12: their amplitudes differ by 1e-18 after 40 layers.
+    across = (direction[2], 0.0, -direction[0])
+
+    def transmission(layers):
+        barrier = qt.Layer(magnet(9.5, 5.0), layers, magnet="a", magnetization=direction)
+        lead = qt.Lead(magnet(4.3, 2.6), magnetization=direction)
+        free = qt.Layer(magnet(4.3, 2.6), 2, magnet="b", magnetization=across)
+        pieces = [barrier, qt.Layer(qt.single_band(onsite=2.5), 2), free]
+        system = as_layered(qt.Stack(left=lead, layers=pieces, right=qt.Lead(qt.single_band(onsite=2.5))))
+        return qt.transmission(qt.solve(system, energy=0.1, kmesh=qt.kpoints([[0.3, 0.2]]))).values[0]
+
+    kappa = np.arccosh((9.5 + np.array([-2.5, 2.5]) - 0.1 - 2 * (np.cos(0.3) + np.cos(0.2))) / 2)
+    slope = np.log(transmission(50) / transmission(40)).mean(axis=1) / 10
+    np.testing.assert_allclose(slope, -2 * kappa, rtol=1e-8)
+
+
+def test_a_declared_symmetry_that_only_reflection_breaks_is_refused():
+    # The leads have no channels in common: nothing is transmitted, whatever the symmetry.
+    def material(onsite, exchange, hopping_y):
+        hoppings = (((1, 0, 0), [[-1.0]]), ((0, 1, 0), [[hopping_y]]), ((0, 0, 1), [[-1.0]]))
+        return qt.Material(
+            name="x", lattice=0.3 * np.eye(3), onsite=np.array([[onsite]]), exchange=np.array([[exchange]]),
+            hoppings=tuple((R, np.array(h)) for R, h in hoppings),
+        )  # fmt: skip
+
+    layers = [qt.Layer(material(2.0, 1.5, -0.5), 3)]
+    system = qt.Stack(left=qt.Lead(material(5.0, 0.0, -1.0)), layers=layers, right=qt.Lead(material(-5.0, 0.0, -1.0)))
+    assert float(qt.conductance(system, energy=0.0, kmesh=16).sum()) == 0
+    with pytest.raises(qt.InputError, match="symmetry"):
+        qt.solve(system, energy=0.0, kmesh=qt.kmesh(16, symmetry="square"))
+
+
+def test_open_leads_are_found_on_a_mesh_whose_equal_steps_lie_on_its_diagonal():
+    # In-plane hoppings of opposite sign: at E = -3 the lead is open far from the line k1 = k2 only.
+    hoppings = (((1, 0, 0), [[1.0]]), ((0, 1, 0), [[-1.0]]), ((0, 0, 1), [[-0.5]]))
+    lead = qt.Material(
+        name="x", lattice=0.3 * np.eye(3), onsite=np.zeros((1, 1)), exchange=np.zeros((1, 1)),
+        hoppings=tuple((R, np.array(h)) for R, h in hoppings),
+    )  # fmt: skip
+    chain = as_layered(qt.Stack(left=qt.Lead(lead), layers=[qt.Layer(lead, 1)], right=qt.Lead(lead))).chain()
+    for n in (64, 1024, 4096):
+        scattering.require_open_leads(chain, qt.kmesh(n), -3.0)
+
+
+def test_a_solution_can_be_sent_to_another_process():
+    s = qt.solve(three_magnets(), energy=0.1, kmesh=qt.kpoints(momenta(5)))
+    copy = pickle.loads(pickle.dumps(s))
+    for pair in s.amplitudes:
+        np.testing.assert_array_equal(copy.amplitudes[pair], s.amplitudes[pair])
+
+
+def test_arguments_that_mean_nothing_beside_a_solution_are_refused():
+    s = qt.solve(three_magnets(), energy=0.1, kmesh=qt.kpoints(momenta(5)))
+    for arguments in ({"energy": 0.2}, {"kmesh": 8}, {"angle": 1.0}, {"voltage": 0.1}, {"tolerance": 1e-3}):
+        with pytest.raises(qt.InputError, match=next(iter(arguments))):
+            qt.conductance(s, **arguments)
+    with pytest.raises(qt.InputError, match="angle"):
+        qt.conductance(three_magnets(), energy=0.1, kmesh=4, angle=[])
+
+
+def test_a_list_of_angles_gives_the_conductance_at_each():
+    angles = [0.0, 0.7, np.pi]
+    G = qt.conductance(three_magnets(), energy=0.1, kmesh=8, angle=angles)
+    assert G.dims == ("angle", "spin_in", "spin_out")
+    for own, angle in zip(G, angles, strict=True):
+        expected = qt.conductance(three_magnets(), energy=0.1, kmesh=8, angle=angle)
+        np.testing.assert_allclose(own.values, expected.values, rtol=0, atol=1e-13)

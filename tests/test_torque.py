@@ -620,3 +620,38 @@ def test_both_torques_come_from_one_cut_of_a_barrier_and_from_all_cuts_of_the_la
     p, m = np.array([0, 0, 1.0]), d["magnetization"].values[0]
     np.testing.assert_allclose(d["torque"].squeeze(["angle", "voltage"]), right - m * (m @ right), atol=1e-18)
     np.testing.assert_allclose(d["torque_fixed"].squeeze(["angle", "voltage"]), -(left - p * (p @ left)), atol=1e-18)
+
+
+def test_a_spacer_that_is_magnetic_under_bias_only_takes_its_torque():
+    import kwant
+
+    lattice = kwant.lattice.general(0.3 * np.eye(3), norbs=2)
+    one, sx, sy, sz = PAULI
+
+    def onsite(z, field):
+        if z == 0:
+            return lambda site, angle, voltage: 4.3 * one - 1.3 * sz
+        if z == 4:
+            return lambda site, angle, voltage: 4.3 * one - 1.3 * (np.sin(angle) * sx + np.cos(angle) * sz)
+        return lambda site, angle, voltage: 9.0 * one - field(voltage) * sy
+
+    def junction(field):
+        def fill(builder, layers, hops):
+            for z in layers:
+                builder[lattice(0, 0, z)] = onsite(z, field)
+                builder[lattice(1, 0, z), lattice(0, 0, z)] = -one
+                builder[lattice(0, 1, z), lattice(0, 0, z)] = -one
+            for z in hops:
+                builder[lattice(0, 0, z + 1), lattice(0, 0, z)] = -one
+            return builder
+
+        plane = (0.3, 0, 0), (0, 0.3, 0)
+        region = fill(kwant.Builder(kwant.TranslationalSymmetry(*plane)), range(5), range(4))
+        ends = ((-0.3, 0), (0.3, 4))
+        leads = [fill(kwant.Builder(kwant.TranslationalSymmetry(*plane, (0, 0, d))), [z], [z]) for d, z in ends]
+        return qt.layered(region, *leads, params=lambda angle, voltage: {"angle": angle or 0.0, "voltage": voltage})
+
+    arguments = {"angle": 1.0, "voltage": 0.3, "kmesh": 4}
+    sudden = qt.spin_torque(junction(lambda voltage: 0.5 * (voltage != 0)), **arguments)
+    always = qt.spin_torque(junction(lambda voltage: 0.5 if voltage else 1e-6), **arguments)
+    np.testing.assert_allclose(sudden["torque"], always["torque"], rtol=1e-5)
