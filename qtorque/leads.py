@@ -48,6 +48,14 @@ DECIMATED = 1e-18
 """Where the square of the remaining hopping over that of the lead is below this, nothing changes any more."""
 CERTIFIED = 1e-11
 """Residual of the Dyson equation, relative to the terms that cancel in it, with which a fast solution is accepted."""
+ADMITTED = 1e-7
+"""The same for a careful solution: taking waves at a distance of DEGENERATE as one space leaves about as much."""
+NEGATIVE = 1e-7
+"""Share of g by which i (g - g^dagger) may have a negative eigenvalue: rounding over the distance of two lambda."""
+DEPENDENT = 1e-6
+"""Singular values below which waves of one lambda are one wave: at a band edge they meet as the root of rounding."""
+SEPARATE = 0.1
+"""Singular values above which waves of one lambda are taken as they are; below, they lose more than a digit."""
 
 
 def surface_green(energy: np.ndarray, H: np.ndarray, V: np.ndarray) -> np.ndarray:
@@ -96,18 +104,29 @@ def _many(z: np.ndarray, H: np.ndarray, V: np.ndarray) -> np.ndarray:
         left = np.flatnonzero(near)[~_solved(g[near], D[near], V[near])]
         if len(left):
             g[left] = _careful(z[left], H[left], V[left])
-        lost = np.flatnonzero(~np.isfinite(g).all(axis=(1, 2)))
-        if len(lost):
-            g[lost] = _careful(z[lost] + 1j * BAND_EDGE_BROADENING, H[lost], V[lost])
+            # At a band edge rounding may keep a wave twice or an incoming one: that solves Dyson's equation, or nearly
+            # so, and is not retarded.
+            lost = left[~(_solved(g[left], D[left], V[left], ADMITTED) & _retarded(g[left]))]
+            if len(lost):
+                g[lost] = _careful(z[lost] + 1j * BAND_EDGE_BROADENING, H[lost], V[lost])
     return g
 
 
-def _solved(g: np.ndarray, D: np.ndarray, V: np.ndarray) -> np.ndarray:
+def _solved(g: np.ndarray, D: np.ndarray, V: np.ndarray, largest: float = CERTIFIED) -> np.ndarray:
     """Where the Dyson equation (D - V g V^dagger) g = 1, D = E - H, holds; False where g is not a number."""
     left = D - multiply(V, g, adjoint(V))
     residual = np.abs(identity_minus(multiply(left, g))).max(axis=(1, 2))
     terms = np.abs(g).max(axis=(1, 2)) * (np.abs(D).max(axis=(1, 2)) + np.abs(left).max(axis=(1, 2)))
-    return residual < CERTIFIED * np.maximum(1, terms)
+    return residual < largest * np.maximum(1, terms)
+
+
+def _retarded(g: np.ndarray) -> np.ndarray:
+    """Where the spectral function i (g - g^dagger) is positive up to rounding; False where g is not a number."""
+    positive = np.isfinite(g).all(axis=(1, 2))
+    finite = g[positive]
+    lowest = np.linalg.eigvalsh(1j * (finite - adjoint(finite)))[:, 0]
+    positive[positive] = lowest > -NEGATIVE * np.abs(finite).max(axis=(1, 2))
+    return positive
 
 
 def _decimated(D: np.ndarray, V: np.ndarray) -> np.ndarray:
@@ -258,7 +277,10 @@ def _careful(z: np.ndarray, H: np.ndarray, V: np.ndarray) -> np.ndarray:
 
 
 def _regular_transfer(z: np.ndarray, H: np.ndarray, V: np.ndarray) -> np.ndarray:
-    """F for invertible V, from the eigenvectors of the transfer matrix, all points at once."""
+    """F for invertible V, from the eigenvectors of the transfer matrix, all points at once.
+
+    Not a number where the modes chosen are not independent, as may be at a band edge.
+    """
     points, n, _ = H.shape
     unit = np.eye(n)
     right = np.concatenate([-V.conj().swapaxes(1, 2), z[:, None, None] * unit - H], axis=2)
@@ -278,26 +300,35 @@ def _regular_transfer(z: np.ndarray, H: np.ndarray, V: np.ndarray) -> np.ndarray
         order[i, columns] = np.where(flows, 1 - np.sign(velocity) * UNIT_CIRCLE, order[i, columns])
     kept = np.argsort(order, axis=1, kind="stable")[:, :n]
     heads = np.take_along_axis(heads, kept[:, None, :], axis=2)
-    factors = np.take_along_axis(factors, kept, axis=1)
+    independent = np.linalg.svd(heads, compute_uv=False)[:, -1] > VANISHING
+    rows = heads[independent].swapaxes(1, 2)
+    factors = np.take_along_axis(factors, kept, axis=1)[independent]
+    F = np.full_like(V, np.nan)
     # F = Phi Lambda Phi^-1, solved from the right.
-    return np.linalg.solve(heads.swapaxes(1, 2), (heads * factors[:, None, :]).swapaxes(1, 2)).swapaxes(1, 2)
+    F[independent] = np.linalg.solve(rows, factors[:, :, None] * rows).swapaxes(1, 2)
+    return F
 
 
 def _flow(factors: np.ndarray, modes: np.ndarray, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Modes on the unit circle and their outward velocities dE/dk = -2 Im(lambda phi^dagger V phi).
 
-    Modes with one lambda are turned so that the velocity is diagonal among them.
+    Modes with nearly one lambda are turned, where they flow both ways, so that the velocity is diagonal among them;
+    turned modes are off by the distance of their lambda, and so are not turned without need. Those that depend on the
+    others, as may be at a band edge, stand still.
     """
     modes = modes.copy()
-    velocity = np.empty(len(factors))
+    velocity = np.zeros(len(factors))
     left = np.arange(len(factors))
     while len(left):
         group = left[np.abs(factors[left] - factors[left[0]]) < DEGENERATE]
         left = np.setdiff1d(left, group)
-        basis = np.linalg.qr(modes[:, group])[0] if len(group) > 1 else modes[:, group]
+        waves, values, _ = np.linalg.svd(modes[:, group], full_matrices=False)
+        basis = waves[:, values > DEPENDENT]
         half = 1j * np.mean(factors[group]) * (basis.conj().T @ V @ basis)
-        velocity[group], turn = np.linalg.eigh(half + half.conj().T)
-        modes[:, group] = basis @ turn
+        speeds, turn = np.linalg.eigh(half + half.conj().T)
+        velocity[group[: len(speeds)]] = speeds
+        if speeds[0] < 0 < speeds[-1] or values[-1] < SEPARATE:
+            modes[:, group[: len(speeds)]] = basis @ turn
     return modes, velocity
 
 

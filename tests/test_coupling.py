@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from cubic_zone import in_plane_energies
 
 import qtorque as qt
-from qtorque import store
+from qtorque import parallel, plot, store
+from qtorque.checkpoint import FolderCheckpoint
 
 ROOT = Path(__file__).parents[1]
 PERIOD = 0.02
@@ -22,6 +24,8 @@ SLOPE = 1e-6
 are up to a hundred times the torque."""
 DECAY = 1e-5
 """Relative, of a torkance between 4 and 6 layers at 1 mV: standing waves in the barrier are exp(-2 kappa n) = 1e-5."""
+REFINED = 1e-3
+"""Relative, of a refined sum at tolerance 1e-3 and the integral over the energies of the plane."""
 FORBIDDEN = 1e-6
 """Share of the even part below which the odd part of a torque is an error of the energy integrals."""
 
@@ -166,6 +170,19 @@ def test_both_routes_of_the_driver_have_one_sign_and_size(coupling_driver):
     assert float(d["damping_like_torkance"]) > 0
 
 
+def test_without_a_mesh_coupling_and_torkance_are_those_of_the_integral_over_the_plane(coupling_driver):
+    options = {"voltage": 0.01, "temperature": 0.0}
+    refined = coupling_driver.at_one_thickness(trilayer(3, 2.5), tolerance=1e-3, **options)
+    plane = coupling_driver.at_one_thickness(trilayer(3, 2.5), zone(2.5, 60), tolerance=1e-6, **options)
+    for name in ("coupling_energy", "field_like", "damping_like_torkance"):
+        assert float(refined[name]) == pytest.approx(float(plane[name]), rel=REFINED), name
+    for name in ("coupling_energy", "field_like", "torkance"):
+        assert float(refined[f"{name}_k_error"]) < float(refined[f"{name}_energy_error"]) + 1e-2
+        assert f"{name}_k_error" not in plane
+    # Errors are absolute: the coupling is known to its tolerance.
+    assert float(refined["coupling_energy_k_error"]) < 1e-3 * abs(float(refined["coupling_energy"]))
+
+
 @pytest.fixture
 def run(monkeypatch, capsys):
     """run(*arguments) runs the driver in this process; the CompletedProcess, output as text."""
@@ -200,6 +217,115 @@ def test_the_driver_writes_a_table_two_figures_and_where_they_come_from(run, tmp
     assert all(d[name].attrs["units"] and d[name].attrs["long_name"] for name in d.data_vars)
     assert json.loads(d.attrs["configuration"])["layers"] == [1, 2, 3]
     assert "Omega(0)-Omega(pi)" in done.stdout
+
+
+def table_of(coupling_driver, coupling, error):
+    """The lines of the driver's table for a coupling over layers from 3 on."""
+    layers = np.arange(3, 3 + len(coupling))
+    zero = np.zeros(len(coupling))
+    names = ("field_like", "damping_like_torkance", "field_like_torkance")
+    d = xr.Dataset(
+        {"coupling_energy": ("layers", coupling), "coupling_energy_energy_error": ("layers", zero + error)}
+        | dict.fromkeys(names, ("layers", zero)),
+        coords={"layers": layers},
+        attrs={"cell_area": 0.09},
+    )
+    return coupling_driver.table(d)
+
+
+def test_a_period_is_printed_only_where_the_coupling_oscillates_above_its_error(coupling_driver):
+    n = np.arange(3, 27)
+    wave = np.sin(2 * np.pi * n / 5.3 + 0.4) / n**2
+    (line,) = (x for x in table_of(coupling_driver, wave, 1e-6) if x.startswith("period"))
+    assert float(line.split()[-2]) == pytest.approx(5.3, rel=PERIOD)
+    # A decay, one period in the whole range, and rounding that changes its sign all the time.
+    decay, drift, noise = np.exp(-n.astype(float)), np.cos(2 * np.pi * n / 24) / n**2, 1e-18 * (-1.0) ** n
+    for values, error in ((decay, 0.0), (drift, 0.0), (noise, 1e-17), (decay + noise, 1e-17)):
+        assert not any(x.startswith("period") for x in table_of(coupling_driver, values, error))
+
+
+def test_figures_leave_out_what_is_not_larger_than_its_error():
+    names = {"coupling_energy": 1.0, "field_like": -0.5, "damping_like_torkance": 2.0, "field_like_torkance": 1.0}
+    sizes, errors = np.array([1.0, 1e-3, -1e-6]), np.array([1e-5, 1e-5, 1e-5])
+    d = xr.Dataset(
+        {name: ("layers", factor * sizes) for name, factor in names.items()}
+        | {f"{name}_energy_error": ("layers", errors) for name in ("coupling_energy", "field_like", "torkance")}
+        | {"torkance_k_error": ("layers", [0.0, 1.2e-3, 0.0])},
+        coords={"layers": ("layers", [1, 2, 3], {"long_name": "thickness"})},
+        attrs={"cell_area": 0.09},
+    )
+    panel = plot.coupling_versus_thickness(d).axes[0]
+    assert [np.isfinite(line.get_ydata()).tolist() for line in panel.lines[:2]] == [[True, True, False]] * 2
+    (panel,) = plot.torkance_versus_thickness(d).axes
+    shown = [line.get_xdata().tolist() for line in panel.lines if line.get_marker() == "None" and len(line.get_xdata())]
+    # The error of the sum over k counts: 1e-3 is known to 1.2e-3 only, 2e-3 is above it.
+    assert shown == [[1, 2], [1]]
+
+
+def test_a_lead_without_open_channels_is_refused_before_any_solve(run, monkeypatch, tmp_path):
+    def solved(*_, **__):
+        raise AssertionError("solved")
+
+    monkeypatch.setattr(qt, "interlayer_coupling", solved)
+    done = run(*TINY, "--set", "onsite_up=20", "--set", "onsite_down=22", "-o", tmp_path / "x")
+    assert done.returncode == 2, done.stderr
+    assert "open channel" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+REFINED_RUN = ["systems/mtj.py", "--parameter", "barrier_layers", "--layers", "1:2"]
+
+
+def test_without_a_mesh_the_driver_prints_and_keeps_the_errors(run, tmp_path):
+    done = run(*REFINED_RUN, "-o", tmp_path / "x")
+    assert done.returncode == 0, done.stderr
+    assert "largest estimated errors: coupling_energy " in done.stdout
+    d = store.load_dataset(tmp_path / "x_coupling.nc")
+    assert {"coupling_energy_k_error", "field_like_k_error", "torkance_k_error"} <= set(d.data_vars)
+    assert json.loads(d.attrs["configuration"])["tolerance"] > 0
+
+
+def test_without_a_mesh_an_interrupted_thickness_continues_to_the_same_bits(coupling_driver, tmp_path):
+    def work(checkpoint=None):
+        return coupling_driver.at_one_thickness(
+            junction(2), voltage=0.01, temperature=0.0, tolerance=1e-2, checkpoint=checkpoint
+        )
+
+    def after(checks):
+        """Says to stop at the check of this number."""
+        counted = iter(range(checks))
+        return lambda: "told to" if next(counted, None) is None else None
+
+    interrupted = 0
+    for attempt in range(1, 20):
+        kept = FolderCheckpoint.open(tmp_path / "x", {}, stop_reason=after(attempt))
+        try:
+            continued = work(kept)
+            break
+        except parallel.Interrupted:
+            interrupted += 1
+        finally:
+            kept.close()
+    assert interrupted >= 2
+    xr.testing.assert_identical(continued, work())
+
+
+@pytest.mark.mpi
+def test_without_a_mesh_the_driver_gives_the_same_bits_on_two_ranks(run, mpirun, tmp_path):
+    assert run(*REFINED_RUN, "-o", tmp_path / "one").returncode == 0
+    arguments = [ROOT / REFINED_RUN[0], *REFINED_RUN[1:], "-o", tmp_path / "two"]
+    two = mpirun(2, [ROOT / "drivers" / "coupling.py", *arguments])
+    assert two.returncode == 0, two.stderr
+    first, second = (store.load_dataset(tmp_path / f"{name}_coupling.nc") for name in ("one", "two"))
+    for name in first.variables:
+        assert first[name].values.tobytes() == second[name].values.tobytes(), name
+
+
+def test_without_a_mesh_a_dry_run_says_what_it_would_do(run, tmp_path):
+    done = run(*REFINED_RUN, "--dry-run", "-o", tmp_path / "new" / "x")
+    assert done.returncode == 0, done.stderr
+    assert "2 thicknesses x k refined to" in done.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.mpi

@@ -20,6 +20,14 @@ PERIOD = 0.02
 """Relative, of a period read off a finite depth."""
 ROUTES = 1e-8
 """eV/V per cell: differences of spin currents of 1e-3 eV/V per cell, with energy integrals good to 1e-6 of them."""
+FINE_MESH = 2e-3
+"""Relative, of what meshes of 600 and 1200 miss, where a channel closes or a thick film has narrow resonances."""
+PLANE = 5e-3
+"""Relative to the largest spin current: 48 nodes in pieces that end at the bands of zero voltage, not of 10 mV."""
+REFINED_OR_32 = [((), 1e-5), ((qt.kmesh(32),), None)]
+"""Momenta and tolerance of a refined sum and of one over the mesh that was once the default."""
+PRINTED = 1e-5
+"""Relative, of a printed number of seven digits and energy integrals good to 1e-6 of the largest spin current."""
 MAGNET = {"onsite": 4.3, "exchange": 2.6}
 """Majority 3.0, minority 5.6 eV: at k = 0 both spins are open, and k_up - k_dn is stationary there."""
 
@@ -143,6 +151,37 @@ def test_layer_torques_add_up_to_the_torkance_of_the_magnet(drivers):
     assert np.abs(d["torque_response"].isel(layer=(d["magnet"] == "").values)).max() < ROUTES
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_table_adds_up_to_the_torkance_of_a_magnet_that_goes_on_in_a_lead(drivers, mirrored):
+    magnet, normal = qt.single_band(onsite=2.7, exchange=0.8), qt.single_band(onsite=2.5)
+    layers = [qt.Layer(magnet, 1, magnet="a"), qt.Layer(normal, 2), qt.Layer(magnet, 2, magnet="b")]
+    ends = qt.Lead(normal), qt.Lead(magnet, magnet="b")
+    left, right = reversed(ends) if mirrored else ends
+    stack = qt.Stack(left=left, layers=layers[::-1] if mirrored else layers, right=right, free="b", fixed="a")
+    angle, options = 1.1, {"kmesh": qt.kmesh(4), "tolerance": 1e-6}
+    d = drivers["layer_profile"].profile(as_layered(stack), qt.kmesh(4), angle=angle, voltage=1e-2, tolerance=1e-6)
+    sweep = qt.spin_torque(stack, angle=angle, voltage=[-1e-2, 1e-2], **options)
+    (*_, rest, _) = drivers["layer_profile"].table(d)
+    assert rest.startswith("rest, in the lead")
+    # What is taken by the lead and all of it, of both parts.
+    numbers = [float(x) for x in rest.removeprefix("rest, in the lead").split()]
+    for (taken, total), name in zip((numbers[:2], numbers[2:]), ("damping_like", "field_like"), strict=True):
+        minus, plus = sweep[name].values[0]
+        assert total == pytest.approx(np.sin(angle) * (plus - minus) / 2e-2, rel=PRINTED)
+        assert abs(taken) > 1e-2 * abs(total)
+
+
+def test_the_table_of_a_magnet_between_layers_has_no_rest(drivers):
+    d = drivers["layer_profile"].profile(as_layered(film_and_magnet()), qt.kmesh(4), **OPTIONS)
+    assert not any(line.startswith("rest") for line in drivers["layer_profile"].table(d))
+
+
+def film_and_magnet():
+    magnet, normal = qt.single_band(onsite=2.7, exchange=0.8), qt.single_band(onsite=2.5)
+    layers = [qt.Layer(magnet, 1), qt.Layer(normal, 2), qt.Layer(magnet, 2)]
+    return qt.Stack(left=qt.Lead(normal), layers=layers, right=qt.Lead(normal))
+
+
 def test_the_torkance_of_a_thick_magnet_is_that_of_a_semi_infinite_one(drivers):
     magnet, normal, oxide = qt.single_band(**MAGNET), qt.single_band(onsite=2.5), qt.single_band(onsite=9.0)
     fixed, barrier = qt.Lead(magnet), qt.Layer(oxide, 2, barrier=True)
@@ -248,6 +287,77 @@ def test_the_drivers_write_data_and_figures_and_where_they_come_from(run, name, 
     assert json.loads(d.attrs["configuration"])["kmesh"] == int(TINY[name][TINY[name].index("--kmesh") + 1])
 
 
+SYSTEM = {
+    "layer_profile": ROOT / "systems" / "spin_valve.py",
+    "transmitted_mixing": ROOT / "systems" / "magnetic_film.py",
+}
+REFINED = {
+    "layer_profile": ["--set", "free_layers=1", "--set", "spacer_layers=1", "--tolerance", "0.1"],
+    "transmitted_mixing": ["--layers", "1:2"],
+}
+
+
+def test_without_a_mesh_the_mixing_conductances_are_those_of_a_fine_mesh_within_the_tolerance(drivers):
+    work, system = drivers["transmitted_mixing"].at_one_thickness, as_layered(film(3))
+    refined, mesh = work(system, tolerance=1e-5), work(system, qt.kmesh(600))
+    for name in ("transmitted_mixing_conductance", "mixing_conductance"):
+        assert 0 < float(refined[f"{name}_k_error"]) < 1e-5 * abs(complex(refined[name]))
+        assert complex(refined[name]) == pytest.approx(complex(mesh[name]), rel=FINE_MESH)
+    assert "mixing_conductance_k_error" not in mesh
+
+
+def test_without_a_mesh_a_thick_film_is_that_of_a_very_fine_mesh(drivers):
+    # A mesh of 32 is off by most of it there.
+    work, system = drivers["transmitted_mixing"].at_one_thickness, as_layered(film(22))
+    found, coarse = (complex(work(system, *m, tolerance=t)["transmitted_mixing_conductance"]) for m, t in REFINED_OR_32)
+    true = complex(work(system, qt.kmesh(1200, symmetry="square"))["transmitted_mixing_conductance"])
+    assert found == pytest.approx(true, rel=FINE_MESH)
+    assert abs(coarse - true) > 0.5 * abs(true)
+
+
+def test_without_a_mesh_a_profile_is_that_of_the_integral_over_the_plane(drivers):
+    system, options = thick_magnet(3), {"angle": 1.1, "voltage": 1e-2}
+    refined = drivers["layer_profile"].profile(system, tolerance=1e-3, **options)
+    plane = drivers["layer_profile"].profile(system, open_zone(48), tolerance=1e-4, **options)
+    size = float(np.abs(plane["spin_current_response"]).max())
+    assert np.abs(refined["spin_current_response"] - plane["spin_current_response"]).max() < PLANE * size
+    assert float(refined["spin_current_k_error"] + refined["spin_current_energy_error"]) > 0
+    assert "spin_current_k_error" not in plane
+
+
+@pytest.mark.parametrize("name", REFINED)
+def test_without_a_mesh_the_drivers_print_and_keep_the_errors_of_the_sums(run, name, tmp_path):
+    done = run(name, *REFINED[name], "-o", tmp_path / "x")
+    assert done.returncode == 0, done.stderr
+    assert "largest estimated errors: " in done.stdout
+    (path,) = tmp_path.glob("*.nc")
+    d = store.load_dataset(path)
+    assert any(variable.endswith("_k_error") for variable in d.data_vars)
+    known = json.loads(d.attrs["configuration"])
+    assert known["kmesh"] is None
+    assert known["tolerance"] > 0
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("name", REFINED)
+def test_without_a_mesh_two_ranks_give_the_same_bits(run, mpirun, name, tmp_path):
+    assert run(name, *REFINED[name], "-o", tmp_path / "one").returncode == 0
+    two = mpirun(2, [ROOT / "drivers" / f"{name}.py", SYSTEM[name], *REFINED[name], "-o", tmp_path / "two"])
+    assert two.returncode == 0, two.stderr
+    first, second = (store.load_dataset(next(tmp_path.glob(f"{prefix}_*.nc"))) for prefix in ("one", "two"))
+    for variable in first.variables:
+        assert first[variable].values.tobytes() == second[variable].values.tobytes(), variable
+
+
+@pytest.mark.parametrize("name", REFINED)
+def test_without_a_mesh_a_dry_run_says_what_it_would_do(run, name, tmp_path):
+    done = run(name, *REFINED[name], "--dry-run", "-o", tmp_path / "new" / "x")
+    assert done.returncode == 0, done.stderr
+    assert "k refined to" in done.stdout
+    assert re.search(r"time: about [\d.e+-]+ s", done.stdout)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", TINY)
 def test_a_dry_run_of_the_drivers_writes_nothing(run, name, tmp_path):
     done = run(name, *TINY[name], "--dry-run", "-o", tmp_path / "new" / "x")
@@ -263,6 +373,9 @@ def test_a_dry_run_of_the_drivers_writes_nothing(run, name, tmp_path):
         ("layer_profile", ["--voltage", "-1"], "voltage"),
         ("layer_profile", ["systems/nf_interface.py"], "magnet"),
         ("transmitted_mixing", ["--layers", "0:3"], "thicknesses"),
+        ("transmitted_mixing", ["--kmesh", "4", "--tolerance", "1e-3"], "--kmesh 4"),
+        ("transmitted_mixing", ["--tolerance", "0"], "tolerance"),
+        ("layer_profile", ["--tolerance", "2"], "tolerance"),
         ("transmitted_mixing", ["systems/mtj.py", "--parameter", "barrier_layers"], "magnetic"),
     ],
 )

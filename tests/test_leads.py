@@ -263,6 +263,75 @@ def test_band_edges_give_the_finite_limit(orbitals, edge, offset):
         np.testing.assert_allclose(g[1, 1], np.sign(edge), atol=AT_THE_EDGE)
 
 
+EDGES = {
+    "one orbital": ((2.0, 0.4, -0.3), (-1, -1, -1)),
+    "two orbitals": ((2.0, 2.0), (-1, -1)),
+    "three orbitals": ((2.0, 2.0, 2.0), (-1, -1, -1)),
+    "four orbitals": ((2.0, 2.0, 2.0, 2.0), (-1, -1, -1, -1)),
+    "five orbitals": ((2.0, 2.0, 2.0, 2.0, 2.0), (-1, -1, -1, -1, -1)),
+    "lower and upper edge": ((2.0, -2.0), (-1, -1)),
+    "two lower and two upper edges": ((2.0, 2.0, -2.0, -2.0), (-1, -1, -1, -1)),
+    "edges among open and closed orbitals": ((2.0, 2.0, 0.4, 0.4, 3.1), (-1, -1, -1, -1, -1)),
+    "edges of unequal bands": ((2.0, 1.0, 1.0), (-1, -0.5, 0.5)),
+    "edges beside a localised orbital": ((2.0, 2.0, 0.7), (-1, -1, 0)),
+}
+
+
+@pytest.mark.parametrize("case", EDGES.values(), ids=EDGES)
+def test_orbitals_exactly_at_band_edges_are_retarded_and_decoupled_in_any_basis(case):
+    """Rounding decides which waves of an edge come out as modes, so that few of many bases show a wrong choice."""
+    onsite, hopping = case
+    U = np.array([unitary(seed, len(onsite)) for seed in range(400)])
+    H, V = (U @ np.diag(np.array(x, dtype=complex)) @ dagger(U) for x in (onsite, hopping))
+    g = surface_green(np.array(0.0), (H + dagger(H)) / 2, V)
+    assert np.linalg.eigvalsh(1j * (g - dagger(g))).min() > -2 * leads.NEGATIVE
+    expected = U @ from_orbitals(leads.BAND_EDGE_BROADENING * 1j, onsite, hopping) @ dagger(U)
+    np.testing.assert_allclose(g, expected, rtol=0, atol=AT_THE_EDGE)
+
+
+def test_a_wave_kept_twice_at_a_band_edge_is_no_error_of_the_batch():
+    """Some five in a thousand bases of seven orbitals at one edge give a matrix of modes that is exactly singular."""
+    rng = np.random.default_rng(8)
+    U = np.linalg.qr(rng.normal(size=(2000, 7, 7)) + 1j * rng.normal(size=(2000, 7, 7)))[0]
+    H = 2 * U @ dagger(U)
+    V = np.broadcast_to(-np.eye(7, dtype=complex), H.shape)
+    g = surface_green(np.array(0.0), (H + dagger(H)) / 2, V)
+    np.testing.assert_allclose(g, np.broadcast_to(-np.eye(7), g.shape), rtol=0, atol=AT_THE_EDGE)
+
+
+def test_a_solution_of_the_dyson_equation_with_an_incoming_wave_is_not_taken():
+    """The advanced g solves the same equation; only the sign of its spectral function gives it away."""
+    H, V = cells(3, 3, 1)
+    D = 0.2 * np.eye(3) - H
+    g = surface_green(np.array(0.2), H, V)
+    assert np.abs(g - dagger(g)).max() > 0.1
+    assert leads._solved(g, D, V).all()
+    assert leads._retarded(g).all()
+    advanced = dagger(g)
+    assert leads._solved(advanced, D, V).all()
+    assert not leads._retarded(advanced).any()
+
+
+@pytest.mark.parametrize("distance", [1e-5, 1e-7, 9e-9, 1e-9, 1e-12])
+@pytest.mark.parametrize("level", [0.5, 2.7], ids=["open", "closed"])
+def test_equal_velocities_at_nearly_one_lambda_cost_no_digits(distance, level):
+    onsite, hopping = (level, level + distance, 0.1, -0.9), (-1, -1, -0.7, -1.2)
+    for seed in range(5):
+        U = unitary(seed, 4)
+        H, V = (U @ np.diag(np.array(x, dtype=complex)) @ dagger(U) for x in (onsite, hopping))
+        expected = U @ from_orbitals(0.0, onsite, hopping) @ dagger(U)
+        np.testing.assert_allclose(surface_green(np.array(0.0), H, V), expected, rtol=0, atol=CLOSED_FORM)
+
+
+@pytest.mark.parametrize("columns", [(0, 1, 0), (0, 0), (0, 1, 2, 0, 1)])
+def test_waves_of_one_lambda_that_depend_on_each_other_stand_still(columns):
+    """At a band edge more modes than orbitals may share one lambda: five for three orbitals."""
+    modes = unitary(0, 3)[:, columns]
+    _, velocity = leads._flow(np.full(len(columns), 1j), modes, -np.eye(3))
+    rank = len(set(columns))
+    np.testing.assert_allclose(velocity, [2] * rank + [0] * (len(columns) - rank), atol=CLOSED_FORM)
+
+
 def test_points_are_solved_alike_alone_and_in_a_batch():
     cells = [random_cell(seed, 3) for seed in range(5)]
     cells[2] = (cells[2][0], cells[2][1] @ np.diag([1, 1, 0]))  # a singular one among regular ones
