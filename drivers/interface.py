@@ -37,7 +37,7 @@ def observe(k, system, energy, lead):
     s = qt.solve(system, energy=energy, kmesh=k)
     mixing = qt.mixing_conductance(s, lead=lead)
     with xr.set_options(keep_attrs=True):
-        conductance = qt.conductance(s, source=lead, target=other).sum("spin_in").rename(spin_out="spin")
+        conductance = qt.conductance(s, source=lead, target=other).sum("spin_in", skipna=False).rename(spin_out="spin")
     sums = {
         "g_mix": qt.k_average(mixing),
         "conductance": conductance,
@@ -75,7 +75,9 @@ def complete(sums):
             "sharvin": xr.concat([normal, other], "side").assign_coords(side=["normal", "other"]),
         }
     )
-    d["polarization"] = (conductance.sel(spin="up") - conductance.sel(spin="down")) / conductance.sum("spin")
+    d["polarization"] = (conductance.sel(spin="up") - conductance.sel(spin="down")) / conductance.sum(
+        "spin", skipna=False
+    )
     d["polarization"].attrs = {"units": "1", "long_name": "(G_up - G_down)/(G_up + G_down)"}
     return _with_units(d).assign_attrs(shifted_weight=float(sums["shifted_weight"]))
 

@@ -48,7 +48,7 @@ def complete(sums):
     """The conductance of both states with the magnetoresistance."""
     import qtorque as qt
 
-    G_P, G_AP = sums["conductance"].sum(["spin_in", "spin_out"]).values
+    G_P, G_AP = sums["conductance"].sum(["spin_in", "spin_out"], skipna=False).values
     ratio = qt.magnetoresistance_ratio(float(G_P), float(G_AP))
     d = sums[["conductance"]].assign(tmr=((), ratio, {"units": "1", "long_name": "(G_P - G_AP)/G_AP"}))
     return d.assign_attrs(shifted_weight=float(sums["shifted_weight"]))
@@ -68,7 +68,7 @@ def summary(transmission, torque):
     from qtorque.units import conductance_per_area, energy_per_area, torkance_per_area
 
     area = torque.attrs["cell_area"]
-    G_P, G_AP = transmission["conductance"].sum(["spin_in", "spin_out"]).values
+    G_P, G_AP = transmission["conductance"].sum(["spin_in", "spin_out"], skipna=False).values
     lines = [
         f"TMR                  {100 * float(transmission['tmr']):.4g} %, G_P = {G_P:.6g} e^2/h per cell "
         f"({conductance_per_area(G_P, area):.4g} Ohm^-1 m^-2), G_AP = {G_AP:.6g}"

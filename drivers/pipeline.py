@@ -61,7 +61,7 @@ def run(options, comm):
             switching.write(r, critical, barrier, switching_paths, force, found)
     if _stages.is_root(comm):
         print(*lines, *switching.table(r), sep="\n")
-        print(_stages.written(paths), f"wall time {time.monotonic() - begin:.0f} s", sep="\n")
+        print(_stages.written(paths), f"wall time of this session {time.monotonic() - begin:.0f} s", sep="\n")
     _stages.end_for_shifted(transmission.attrs["shifted_weight"], comm)
 
 

@@ -1,7 +1,8 @@
 """Finished chunks of a long run in a folder, so that a run that was ended, in whatever way, goes on where it was.
 
-    PREFIX.checkpoint/configuration.json     what the results depend on
-    PREFIX.checkpoint/rank-0-x1y2z3.chunks   the records of one process, one after the other
+    PREFIX.DRIVER.checkpoint/configuration.json   what the results depend on
+    PREFIX.DRIVER.checkpoint/rank-0-1f2e3d.chunks the records of one process, one after the other
+    PREFIX.DRIVER.checkpoint/lock                 held by the run that is going on, by its first rank
 
 A record is a head (name of the sweep, number of the chunk, length), the pickled result, and a checksum of both. It is
 appended in one go after its chunk is finished, and never changed. A process that is killed while it writes leaves a
@@ -15,15 +16,16 @@ belongs to the output of the same run. Do not take such a folder from a stranger
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import pickle
 import platform
+import secrets
 import signal
 import struct
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from mpi4py.MPI import Intracomm
 
 CONFIGURATION = "configuration.json"
+LOCK = "lock"
 INFORMATIVE = ("git_commit",)
 """Told where a configuration has changed, but no change of its own: the sources themselves are compared, and a commit
 of something else must not cost a week of work."""
@@ -65,6 +68,12 @@ class StopRequest:
         From now on; None for no limit.
     files
         A run ends once one of these exists.
+
+    Attributes
+    ----------
+    progress
+        Whether this process has computed a chunk; before that its time is not up. Otherwise a limit shorter than a
+        chunk, or than the way to it, would end every run of a chain of jobs with nothing done.
     """
 
     def __init__(self, max_seconds: float | None = None, files: Sequence[Path] = ()):
@@ -76,11 +85,13 @@ class StopRequest:
         self.max_seconds, self.files = max_seconds, tuple(files)
         self.begin = time.monotonic()
         self.signal: str | None = None
+        self.progress: Callable[[], bool] = lambda: True
 
     def __call__(self) -> str | None:
         if self.signal is not None:
             return f"received {self.signal}"
-        if self.max_seconds is not None and time.monotonic() - self.begin >= self.max_seconds:
+        time_is_up = self.max_seconds is not None and time.monotonic() - self.begin >= self.max_seconds
+        if time_is_up and self.progress():
             return f"reached {self.max_seconds:g} s"
         found = next((file for file in self.files if file.exists()), None)
         return None if found is None else f"found the file {str(found)!r}, to be removed"
@@ -149,17 +160,24 @@ class FolderCheckpoint:
         Raises
         ------
         InputError
-            If it does, and there is no `force`: the line shows the difference.
+            If it does, something of it is finished and there is no `force`: the line shows the difference. If another
+            run is writing there, or the folder cannot be written or read.
         """
         folder, present = Path(folder), _normal(complete_configuration(configuration))
         root = comm is None or comm.rank == 0
-        refusal, found, made = None, {}, []
+        refusal, found, made, lock = None, {}, [], None
         if root:
             try:
-                made = _prepare(folder, present, force)
-                found = _find_records(folder, _digest(present))
+                with store.telling_disk_errors(folder):
+                    made = _make(folder)
+                    lock = store.FileLock(folder / LOCK, folder)
+                    _prepare(folder, present, force)
+                    found = _find_records(folder, _digest(present))
             except InputError as error:
                 refusal = str(error)
+                if lock is not None:
+                    lock.release()
+                _remove_empty(made)
         if comm is not None:
             refusal, found = comm.bcast((refusal, found))
         if refusal is not None:
@@ -170,7 +188,7 @@ class FolderCheckpoint:
                 "give an output on a file system that all hosts share"
             )
         rank = 0 if comm is None else comm.rank
-        return cls(Records(folder, _digest(present), rank, found, tuple(made)), stop_reason)
+        return cls(Records(folder, _digest(present), rank, found, tuple(made), lock), stop_reason)
 
     def part(self, name: str) -> FolderCheckpoint:
         """The checkpoint of another sweep of the same run."""
@@ -186,24 +204,33 @@ class FolderCheckpoint:
 
     def remove(self, comm: Intracomm | None = None) -> None:
         """Remove the files of a finished run, and the folder if nothing else is in it. Collective."""
-        self.records.close()
+        self.records.close_file()
         if comm is not None:
             # A file deleted while it is open lives on under a hidden name on a network file system, with its folder.
             comm.barrier()
         if self.records.rank == 0:
             _remove_files(self.records.folder)
+        self.close()
+        if self.records.rank == 0:
+            _remove_empty([self.records.folder])
+
+    def close(self) -> None:
+        """Let another run go on with what is finished. Not collective; the end of the process does the same."""
+        self.records.close()
+
+    def has_computed(self) -> bool:
+        """Whether this process has finished a chunk, in this session."""
+        return self.records.has_saved
 
     @property
     def is_empty(self) -> bool:
-        """Whether no chunk was finished, neither before nor by this process."""
-        return not self.records.found and self.records.file is None
+        """Whether no chunk was finished, neither before nor by any process of this run."""
+        return not (self.records.found or self.has_computed() or any(self.records.folder.glob("*.chunks")))
 
     def discard(self) -> None:
         """Leave nothing of a run that was refused, no folder made for it either. Not collective."""
         self.remove()
-        for folder in self.records.made:
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
+        _remove_empty(self.records.made)
 
 
 class Records:
@@ -215,6 +242,8 @@ class Records:
         Key -> file, position and number of bytes of the pickled result with its checksum.
     made
         Folders that this process made, the innermost first.
+    lock
+        Of the folder, None on ranks but the first.
     """
 
     def __init__(
@@ -224,8 +253,11 @@ class Records:
         rank: int,
         found: Mapping[bytes, tuple[str, int, int]],
         made: tuple[Path, ...],
+        lock: store.FileLock | None,
     ):
         self.folder, self.digest, self.rank, self.found, self.made = folder, digest, rank, found, made
+        self.lock = lock
+        self.has_saved = False
         self.file: BinaryIO | None = None
         self.used: set[bytes] = set()
 
@@ -234,7 +266,10 @@ class Records:
         if key not in self.found:
             return None
         name, position, size = self.found[key]
-        with open(self.folder / name, "rb") as file:
+        path = self.folder / name
+        if not path.is_file():
+            return None
+        with store.telling_disk_errors(path), open(path, "rb") as file:
             file.seek(position)
             content = file.read(size)
         payload, checksum = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
@@ -246,20 +281,33 @@ class Records:
     def save(self, key: bytes, result: Any) -> None:
         self._refuse_another_sweep(key)
         self.used.add(key)
-        if self.file is None:
-            # A file of its own for every process: nothing is ever written behind a torn record.
-            number, _ = tempfile.mkstemp(prefix=f"rank-{self.rank}-", suffix=".chunks", dir=self.folder)
-            self.file = os.fdopen(number, "wb")
-            self.file.write(SIGNATURE + self.digest)
         payload = pickle.dumps(result, protocol=5)
         head = SIZES.pack(len(key), HEAD_MARK, len(payload) + DIGEST_BYTES)
-        self.file.write(b"".join((head, key, payload, _checksum(key, payload))))
-        self.file.flush()
+        try:
+            with store.telling_disk_errors(self.folder):
+                if self.file is None:
+                    # A file of its own for every process: nothing is ever written behind a torn record. Not by
+                    # tempfile, whose files a colleague who goes on with the run could not read.
+                    self.file = open(self.folder / f"rank-{self.rank}-{secrets.token_hex(6)}.chunks", "xb")  # noqa: SIM115
+                    self.file.write(SIGNATURE + self.digest)
+                self.file.write(b"".join((head, key, payload, _checksum(key, payload))))
+                self.file.flush()
+        except InputError:
+            # What is still in the buffer fails again when the file is closed, and has been reported.
+            with contextlib.suppress(OSError):
+                self.close_file()
+            raise
+        self.has_saved = True
+
+    def close_file(self) -> None:
+        if self.file is not None:
+            file, self.file = self.file, None
+            file.close()
 
     def close(self) -> None:
-        if self.file is not None:
-            self.file.close()
-            self.file = None
+        self.close_file()
+        if self.lock is not None:
+            self.lock.release()
 
     def _refuse_another_sweep(self, key: bytes) -> None:
         # Chunk 3 of one sweep for chunk 3 of another would be a wrong result that nobody notices.
@@ -333,25 +381,41 @@ def _stored(folder: Path) -> dict[str, Any] | None:
         raise InputError(f"{str(path)!r} is not the configuration of an unfinished run; remove its folder") from None
 
 
-def _prepare(folder: Path, configuration: Mapping[str, Any], force: bool) -> list[Path]:
-    """Make the folder with its configuration, or go on with it; returns the folders made, the innermost first."""
-    changes = difference(folder, configuration)
-    if changes and not force:
-        more = f"; {len(changes) - SHOWN_CHANGES} more" if len(changes) > SHOWN_CHANGES else ""
-        raise InputError(
-            f"{str(folder)!r} holds an unfinished run of another configuration "
-            f"({'; '.join(changes[:SHOWN_CHANGES])}{more}); give another --output, or --force to begin anew"
-        )
-    if changes:
-        _remove_files(folder)
+def refuse_another(folder: str | os.PathLike, configuration: Mapping[str, Any]) -> None:
+    """InputError if `folder` holds finished chunks of another configuration: the line shows the difference."""
+    _refuse_another(Path(folder), _normal(complete_configuration(configuration)))
+
+
+def _refuse_another(folder: Path, present: Mapping[str, Any]) -> None:
+    changes = difference(folder, present)
+    # Of a run that was refused or killed before its first chunk there is nothing to lose.
+    if not changes or not _find_records(folder, _digest(_stored(folder) or {})):
+        return
+    more = f"; {len(changes) - SHOWN_CHANGES} more" if len(changes) > SHOWN_CHANGES else ""
+    raise InputError(
+        f"{str(folder)!r} holds an unfinished run of another configuration "
+        f"({'; '.join(changes[:SHOWN_CHANGES])}{more}); give another --output, or --force to begin anew"
+    )
+
+
+def _make(folder: Path) -> list[Path]:
+    """Make the folder; returns the folders made, the innermost first."""
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {str(folder)!r} ({error.strerror}); give another --output") from None
+    return made
+
+
+def _prepare(folder: Path, configuration: Mapping[str, Any], force: bool) -> None:
+    """Write the configuration; what is there of another one is refused or removed. Under the lock."""
+    if not force:
+        _refuse_another(folder, configuration)
+    if difference(folder, configuration):
+        _remove_files(folder)
     with store.replacement_of(folder / CONFIGURATION) as temporary:
         temporary.write_text(json.dumps(configuration, indent=1), encoding="utf-8")
-    return made
 
 
 def _appears(folder: Path) -> bool:
@@ -365,11 +429,17 @@ def _appears(folder: Path) -> bool:
 
 
 def _remove_files(folder: Path) -> None:
-    """Remove what this module has written, the configuration last, and the folder if it is empty then."""
+    """Remove what this module has written but the lock, the configuration last."""
     for path in [*folder.glob("*.chunks"), *folder.glob(f".{CONFIGURATION}.*"), folder / CONFIGURATION]:
         path.unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove those of some folders that are empty, the first one first."""
+    for folder in folders:
+        # Refused for a folder that is not empty, or that another run has just begun to use.
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _key(sweep: tuple[str, ...], index: int) -> bytes:

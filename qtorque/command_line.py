@@ -25,7 +25,8 @@ Exit codes:
 
      0  done
      1  an error that is no bad input, on any rank, with its traceback
-     2  bad input: one line on stderr, nothing written
+     2  bad input: one line on stderr, nothing written; the same for an output that another run is writing, and for a
+        disk that is full or forbidden, where finished chunks are kept
      3  done and written, but too many momenta sit on a band edge and were solved beside it (transmission, interface)
     75  ended before its end by SIGTERM, SIGUSR1, --max-seconds or a file named STOP: the same command goes on
 
@@ -55,7 +56,7 @@ from qtorque.errors import InputError
 if TYPE_CHECKING:
     from mpi4py.MPI import Intracomm
 
-    from qtorque.checkpoint import FolderCheckpoint
+    from qtorque.checkpoint import FolderCheckpoint, StopRequest
 
 EXIT_INTERRUPTED = 75
 STOP_FILE = "STOP"
@@ -146,15 +147,35 @@ def main(
 
 
 def checkpoint_folder(prefix: str) -> Path:
-    """Where a run with this --output keeps what it has finished."""
-    return Path(f"{prefix}.checkpoint")
+    """Where this program keeps what it has finished of a run with this --output: PREFIX.PROGRAM.checkpoint."""
+    return Path(f"{prefix}.{Path(sys.argv[0]).stem}.checkpoint")
+
+
+def stop_request(options: argparse.Namespace) -> StopRequest:
+    """What ends a run with these options before its work is done; InputError if it is there from the beginning."""
+    from qtorque import checkpoint
+
+    files = [Path(STOP_FILE), checkpoint_folder(options.output).with_name(STOP_FILE)]
+    return checkpoint.StopRequest(options.max_seconds, files)
 
 
 def may_replace(options: argparse.Namespace, configuration: Mapping[str, Any]) -> bool:
-    """Whether existing output may be replaced: by --force, or where an unfinished run of this configuration made it."""
+    """Whether existing output may be replaced: by --force, or where an unfinished run of this configuration made it.
+
+    Raises
+    ------
+    InputError
+        For what `resumable` would refuse, so that a dry run says so: a time limit or a STOP file that leaves no time,
+        an unfinished run of another configuration without --force.
+    """
     from qtorque import checkpoint
 
-    return options.force or checkpoint.is_unfinished(checkpoint_folder(options.output), configuration)
+    folder = checkpoint_folder(options.output)
+    stop_request(options)
+    if options.force:
+        return True
+    checkpoint.refuse_another(folder, configuration)
+    return checkpoint.is_unfinished(folder, configuration)
 
 
 @contextlib.contextmanager
@@ -174,24 +195,30 @@ def resumable(
     Raises
     ------
     InputError
-        If a run of another configuration is unfinished there, without --force; or the file STOP exists.
+        If a run of another configuration is unfinished there, without --force; if another run is writing there; if the
+        file STOP exists.
     """
     from qtorque import checkpoint
 
     folder = checkpoint_folder(options.output)
-    stop = checkpoint.StopRequest(options.max_seconds, [Path(STOP_FILE), folder.with_name(STOP_FILE)])
+    stop = stop_request(options)
     kept = checkpoint.FolderCheckpoint.open(folder, configuration, comm=comm, stop_reason=stop, force=options.force)
+    stop.progress = kept.has_computed
     try:
         with stop.listening():
             yield kept
-    except InputError:
-        # Refused before any work. What has been computed stays: a late refusal may be no more than a full disk.
+    except (InputError, SystemExit):
+        # Refused before any work; a sweep on several ranks ends the program itself. What has been computed stays: a
+        # late refusal may be no more than a full disk.
         if kept.is_empty:
             kept.discard()
         raise
     except parallel.Interrupted as end:
         raise parallel.Interrupted(f"{end}, kept in {folder}; rerun the same command to continue") from None
-    kept.remove(comm)
+    else:
+        kept.remove(comm)
+    finally:
+        kept.close()
 
 
 def output_files(prefix: str, endings: Sequence[str], force: bool = False) -> list[str]:

@@ -4,6 +4,7 @@ Conductances are dimensionless, per in-plane cell and spin (unit e^2/h); `per_ar
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -393,6 +394,9 @@ def _refined(
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
     result = refine_stack(chains, [energy], evaluate, tolerance=tolerance)
+    # Rounding is an error of the sum like any other here, but not one that more momenta lower.
+    resolved = bool(result.noise.max() <= tolerance * np.abs(result.value).max())
+    result = replace(result, error=result.error + result.noise, converged=result.converged and resolved)
     warn_if_short(result, tolerance, str(template.name), comm, stacklevel=5)
     total = template.copy(data=result.value.view(template.dtype).reshape(template.shape))
     total.attrs.update(energy=energy, kmesh=describe([result]), k_error=float(result.error.max()), tolerance=tolerance)

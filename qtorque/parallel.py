@@ -10,8 +10,10 @@ A run that is to end before its work is done learns so from its checkpoint: the 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import functools
+import hashlib
 import importlib.metadata
 import importlib.util
 import os
@@ -43,6 +45,10 @@ BAR_INTERVAL = 0.1
 BAR_WIDTH = 30
 ERROR_GRACE = 5.0
 """Seconds that a rank with bad input waits for the others to report the same before it ends them all."""
+ABORT_DELAY = 0.2
+"""Seconds for a launcher to pass on what a rank has printed before it is told to kill it."""
+DIGEST_BYTES = 16
+"""128 bits: two calls among any number a run can make do not share a digest by accident."""
 
 
 def world() -> Intracomm | None:
@@ -97,6 +103,47 @@ class Checkpoint(Protocol):
 
     def stop_reason(self) -> str | None:
         """Why the run is to end now, None to go on. Asked before every chunk; ranks may differ for a while."""
+
+
+def checkpoint_part(checkpoint: Checkpoint | None, function: str, *arguments: Any) -> Checkpoint | None:
+    """The part of a checkpoint that belongs to one call of a function with these arguments; None of None.
+
+    Its name holds a digest of the arguments, so that chunks of another function or of other arguments are not found.
+
+    Parameters
+    ----------
+    function
+        Name of what computes the chunks.
+    arguments
+        All that the chunks depend on: numbers, texts, arrays, frozen dataclasses, and sequences of these. An iterator
+        is read only where there is a checkpoint.
+
+    Raises
+    ------
+    TypeError
+        For an argument of another kind, which has no contents to tell it by.
+    """
+    return None if checkpoint is None else checkpoint.part(f"{function}-{_digest(arguments).hex()}")
+
+
+def _digest(value: Any) -> bytes:
+    """Digest of the contents of a value, the same in every process."""
+    import numpy as np
+
+    if isinstance(value, np.generic):
+        value = value.item()
+    kind, content = type(value).__name__, b""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
+        kind, content = f"array {value.dtype.str} {value.shape}", np.ascontiguousarray(value).tobytes()
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        content = b"".join(_digest(getattr(value, field.name)) for field in dataclasses.fields(value))
+    elif isinstance(value, (tuple, list, range, Iterator)):
+        kind, content = "sequence", b"".join(map(_digest, value))
+    elif value is None or isinstance(value, (bool, int, float, complex, str)):
+        content = repr(value).encode()
+    else:
+        raise TypeError(f"a checkpoint cannot tell one {kind} from another: {value!r}")
+    return hashlib.blake2b(f"{kind}:".encode() + content, digest_size=DIGEST_BYTES).digest()
 
 
 def map_chunks(
@@ -312,7 +359,7 @@ def limit_threads(comm: Intracomm | None = None) -> int:
     # The variables are for libraries that load later, the calls for those that are loaded already.
     if "OMP_NUM_THREADS" not in os.environ:
         for name in BLAS_VARIABLES:
-            os.environ.setdefault(name, "1")
+            os.environ[name] = "1"
         threadpoolctl.threadpool_limits(1, user_api="blas")
     if "numba" in sys.modules:
         import numba
@@ -385,10 +432,10 @@ def abort_on_error(comm: Intracomm | None = None) -> Iterator[None]:
                 _print_input_error(error)
             leave(2, comm)
         _print_input_error(error)
-        comm.Abort(2)
+        _abort(comm, 2)
     except Exception:
         print(f"rank {comm.rank} of {comm.size}:\n{traceback.format_exc()}", end="", file=sys.stderr, flush=True)
-        comm.Abort(1)
+        _abort(comm, 1)
     guard.Free()
 
 
@@ -406,6 +453,14 @@ def leave(code: int, comm: Intracomm | None = None) -> NoReturn:
 
         MPI.Finalize()
     raise SystemExit(code) from None
+
+
+def _abort(comm: Intracomm, code: int) -> None:
+    """End all ranks, after the last words of this one have left it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    time.sleep(ABORT_DELAY)
+    comm.Abort(code)
 
 
 def _print_input_error(error: InputError) -> None:

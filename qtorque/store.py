@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
+import fcntl
 import glob
 import importlib.metadata
 import json
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +38,16 @@ if TYPE_CHECKING:
 RECORDED_PACKAGES = ("qtorque", "kwant", "numpy", "scipy", "numba", "mpi4py")
 COMPLEX_PART = "complex_part"
 """Attribute that marks the stored parts of a complex variable: "real" or "imag"."""
+DISK_ERRORS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE,
+)  # fmt: skip
+"""What a full, failing or forbidden disk answers, and no mistake of a program."""
+HDF5_OVERHEAD = 2**18
+"""Bytes for names, attributes and the tree of the blocks; those of the files here are some 100 kB at most."""
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
+"""What a file system that knows no locks answers."""
+HDF5_ERROR_NUMBER = re.compile(r"errno = (\d+)")
+"""How HDF5 hides the number of an error in its text."""
 
 
 def refuse_existing(path: str | os.PathLike, force: bool = False) -> None:
@@ -77,6 +91,7 @@ def save_dataset(
     refuse_existing(path, force)
     stored = _split_complex(dataset).assign_attrs(provenance or {})
     with replacement_of(Path(path)) as temporary:
+        _require_room(temporary, stored.nbytes)
         stored.to_netcdf(temporary, engine="h5netcdf")
 
 
@@ -92,6 +107,7 @@ class GrowingDataset:
         import h5netcdf
 
         stored = _split_complex(block)
+        _require_room(self.path, stored.nbytes)
         start, self.size = self.size, self.size + stored.sizes[self.dim]
         if self.file is None:
             stored.to_netcdf(self.path, engine="h5netcdf", unlimited_dims=[self.dim])
@@ -104,8 +120,15 @@ class GrowingDataset:
                 self.file.variables[str(name)][place] = variable.values
 
     def finish(self, rest: xr.Dataset, provenance: Mapping[str, str | int | float] | None = None) -> None:
-        """Add variables without the dimension, and the attributes; at least one block must have been written."""
+        """Add variables without the dimension, and the attributes; at least one block must have been written.
+
+        InputError if the file with the blocks is gone: a new one in its place would lack them.
+        """
         self.close()
+        if not self.path.is_file():
+            raise InputError(
+                f"{str(self.path)!r} was removed while it was written; rerun the same command, and leave it alone"
+            )
         _split_complex(rest).assign_attrs(provenance or {}).to_netcdf(self.path, mode="a", engine="h5netcdf")
 
     def close(self) -> None:
@@ -143,17 +166,118 @@ def load_dataset(path: str | os.PathLike) -> xr.Dataset:
 
 @contextlib.contextmanager
 def replacement_of(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` (a rename works only within one file system) that replaces it if all goes well."""
+    """A temporary file beside `path` (a rename works only within one file system) that replaces it if all goes well.
+
+    Raises
+    ------
+    InputError
+        If another run is writing the same file at this moment, or the disk takes no more.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    # What a killed run has left behind. A second run that writes the same file at this moment fails for it, with an
-    # error; without it nobody ever finds the hidden files.
-    for left_behind in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        left_behind.unlink(missing_ok=True)
+    with telling_disk_errors(path):
+        lock = FileLock(path.with_name(f".{path.name}.lock"), path)
     try:
-        yield temporary
-        os.replace(temporary, path)
+        # Who holds the lock is the only writer: these are what killed runs have left, and nobody else finds them.
+        for left_behind in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+            left_behind.unlink(missing_ok=True)
+        with telling_disk_errors(path):
+            yield temporary
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+        lock.release()
+
+
+class FileLock:
+    """The right of one process to write something, from here to `release` or to the end of the process, however ended.
+
+    Parameters
+    ----------
+    path
+        A file for this lock alone, made here and removed by `release`. The lock is one of the kernel (`flock`).
+    what
+        What is being written, for the refusal.
+
+    Raises
+    ------
+    InputError
+        If another process, or this one, holds it.
+    """
+
+    def __init__(self, path: Path, what: str | os.PathLike):
+        self.path = path
+        while True:
+            self.file = open(path, "a+b")  # noqa: SIM115 -- open as long as the lock is held
+            try:
+                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.file.seek(0)
+                holder = self.file.read().decode(errors="replace") or "it has just begun"
+                self.file.close()
+                raise InputError(
+                    f"another run is writing {os.fspath(what)!r} ({holder}); wait for it or give another --output"
+                ) from None
+            except OSError as error:
+                if error.errno not in WITHOUT_LOCKS:
+                    self.file.close()
+                    raise
+                warnings.warn(
+                    f"the file system of {os.fspath(what)!r} knows no locks ({error.strerror}); "
+                    "start no second run with this output",
+                    stacklevel=2,
+                )
+            if self._is_at_its_path():
+                break
+            # The one before has removed it between the two calls: that lock is nobody's.
+            self.file.close()
+        self.file.truncate(0)
+        self.file.write(f"host {platform.node()}, process {os.getpid()}".encode())
+        self.file.flush()
+
+    def _is_at_its_path(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self.file.fileno()), os.stat(self.path))
+        except FileNotFoundError:
+            return False
+
+    def release(self) -> None:
+        """Let others write; a second call does nothing."""
+        if not self.file.closed:
+            # Removed while it is held: nobody can hold a lock on a file of this name that is about to go.
+            self.path.unlink(missing_ok=True)
+            self.file.close()
+
+
+def _require_room(path: Path, size: int) -> None:
+    """The error of the disk unless a file at `path` can grow by `size` bytes and what HDF5 needs beside them.
+
+    HDF5 brings the whole program down, without a word, some time after it has found a disk full.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    grown = path.stat().st_size if path.exists() else 0
+    with tempfile.TemporaryFile(dir=path.parent) as probe:
+        try:
+            os.posix_fallocate(probe.fileno(), grown, size + HDF5_OVERHEAD)
+        except OSError as error:
+            if error.errno in DISK_ERRORS:
+                raise
+
+
+@contextlib.contextmanager
+def telling_disk_errors(path: str | os.PathLike) -> Iterator[None]:
+    """A full, read-only or foreign disk under `path` becomes an `InputError` of one line; other errors pass."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        found = HDF5_ERROR_NUMBER.search(str(error))
+        number = int(found[1]) if found else getattr(error, "errno", None)
+        if number not in DISK_ERRORS:
+            raise
+        raise InputError(
+            f"cannot read and write {os.fspath(path)!r} ({os.strerror(number)}); "
+            "make room there or mend its permissions and rerun the same command, or give another --output"
+        ) from error
 
 
 def _split_complex(dataset: xr.Dataset) -> xr.Dataset:
@@ -200,7 +324,8 @@ def provenance(
     configuration
         Everything the result depends on, kept as JSON (`as_json`).
     seed, temperature, wall_time
-        The random seed, the temperature in K and the seconds the calculation took, where there are any.
+        The random seed, the temperature in K, where there are any, and the seconds since this session of the run began,
+        kept as `session_wall_time`: those of earlier sessions that were ended are not in it.
     """
     attributes: dict[str, str | int | float] = {
         "configuration": as_json(configuration),
@@ -210,7 +335,7 @@ def provenance(
         "ranks": 1 if comm is None else comm.size,
         "python_version": platform.python_version(),
     }
-    found = {"seed": seed, "temperature": temperature, "wall_time": wall_time}
+    found = {"seed": seed, "temperature": temperature, "session_wall_time": wall_time}
     return attributes | versions() | {name: value for name, value in found.items() if value is not None}
 
 

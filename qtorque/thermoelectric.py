@@ -4,16 +4,19 @@ The torque and the current that a difference of temperatures drives are those of
 `temperature=(left, right)`; here is the linear response of current and heat, for any stack, magnetic or not.
 """
 
+import warnings
+
 import numpy as np
 import xarray as xr
 
 from qtorque.bloch import as_layered
-from qtorque.brillouin import as_kset, interleaved_chunks
+from qtorque.brillouin import as_kset, interleaved_chunks, require_symmetry
 from qtorque.conductances import CONDUCTANCE_UNIT
 from qtorque.errors import InputError, finite_number
-from qtorque.parallel import Checkpoint, map_chunks, sum_in_order
+from qtorque.parallel import Checkpoint, checkpoint_part, map_chunks, sum_in_order
 from qtorque.quadrature import integrate
 from qtorque.scattering import require_open_leads
+from qtorque.sweeps import WARNED_SHARE
 from qtorque.torque import Cuts, resonance_panels, window_kernel
 from qtorque.units import BOLTZMANN, BOLTZMANN_EV, HBAR
 
@@ -27,6 +30,8 @@ DEFAULT_TOLERANCE = 1e-6
 """Of each moment, relative to the largest: the thermopower is then good to k_B/e times this, 1e-10 V/K, which no mesh
 of momenta is."""
 ORDERS = 3
+SYMMETRY_NODES = np.array([-3.0, -0.7, 1.1, 3.5])
+"""Energies, in kT from the chemical potential, at which a declared symmetry is verified: where the moments gather."""
 
 
 def thermopower(
@@ -77,13 +82,14 @@ def thermopower(
     -------
     Dataset
         `thermopower` (V/K), `conductance` (e^2/h per cell), `heat_conductance` (W/K per cell), `moment`
-        (order): the L_n, e^2/h per cell, and `energy_error`: achieved error of the energy integrals, the largest of all
-        moments.
+        (order): the L_n, and `energy_error` (order): the achieved error of each, e^2/h per cell. Where one is more than
+        ten times what the tolerance allows, a warning says so.
 
     Raises
     ------
     InputError
-        For bad arguments, a temperature of 0, leads without open channels, or a transmission of 0 within 40 kT.
+        For bad arguments, a temperature of 0, a declared symmetry that the transmission does not have, leads without
+        open channels, or a transmission of 0 within 40 kT.
 
     Notes
     -----
@@ -104,13 +110,17 @@ def thermopower(
     thermal = BOLTZMANN_EV * temperature
     require_open_leads(chains[0], kset, energy)
 
+    def transmission(k: np.ndarray, x: np.ndarray) -> np.ndarray:
+        return 4 * np.pi * window_kernel(chains, first_cut, k, energy + thermal * x)[..., 0]
+
+    require_symmetry(kset, lambda k: transmission(k, np.broadcast_to(SYMMETRY_NODES, (len(k), len(SYMMETRY_NODES)))))
+
     def one(index: range) -> tuple[np.ndarray, np.ndarray]:
         k, weights = kset.take(index)
 
         def integrand(which: np.ndarray, x: np.ndarray) -> np.ndarray:
-            current = window_kernel(chains, first_cut, k[which], energy + thermal * x)[..., 0]
             weight = x[..., None] ** order / (4 * np.cosh(x / 2) ** 2)[..., None]
-            return 4 * np.pi * current[..., None] * weight
+            return transmission(k[which], x)[..., None] * weight
 
         peaks = resonance_panels(chains, k, energy - WIDTH * thermal, energy + WIDTH * thermal)
         found = integrate(
@@ -119,11 +129,13 @@ def thermopower(
         )  # fmt: skip
         return found.value, found.error
 
+    checkpoint = checkpoint_part(checkpoint, "thermopower", chains, kset, energy, temperature, tolerance)
     chunks = interleaved_chunks(kset.size, CHUNK)
     moment, error = sum_in_order(map_chunks(one, chunks, comm, checkpoint, progress))
-    L0, L1, L2 = moment
+    L0, L1, L2 = moment.tolist()
     if L0 <= 0:
         raise InputError(f"no transmission within {WIDTH:g} kT of energy={energy:g} eV; the thermopower is undefined")
+    _report_accuracy(moment, error, tolerance, comm)
     planck = 2 * np.pi * HBAR
     variables = {
         "thermopower": ((), -BOLTZMANN_EV * L1 / L0, "V/K", "Seebeck coefficient, V/(T_L - T_R) at zero current"),
@@ -133,7 +145,7 @@ def thermopower(
             "electronic heat conductance at zero current",
         ),
         "moment": (("order",), moment, CONDUCTANCE_UNIT, "thermal moments L_n of the transmission"),
-        "energy_error": ((), error.max(), CONDUCTANCE_UNIT, "error of the energy integrals, largest of all moments"),
+        "energy_error": (("order",), error, CONDUCTANCE_UNIT, "error of the energy integral of each moment"),
     }  # fmt: skip
     return xr.Dataset(
         {name: (dims, data, {"units": u, "long_name": text}) for name, (dims, data, u, text) in variables.items()},
@@ -149,3 +161,15 @@ def thermopower(
             "energy_tolerance": tolerance,
         },
     )
+
+
+def _report_accuracy(moment: np.ndarray, error: np.ndarray, tolerance: float, comm) -> None:
+    """Warn, once, where the energy quadrature of a moment ended short of its tolerance."""
+    largest = float(np.abs(moment).max())
+    n = int(np.argmax(error))
+    if error[n] > WARNED_SHARE * tolerance * largest and (comm is None or comm.rank == 0):
+        warnings.warn(
+            f"thermopower: the energy quadrature of L_{n} is off by {error[n]:.2g}, where L_0 is {moment[0]:.2g} and "
+            f"the largest moment {largest:.2g}: more than the tolerance {tolerance:g}; see energy_error",
+            stacklevel=3,
+        )

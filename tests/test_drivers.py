@@ -19,6 +19,7 @@ from qtorque import command_line, store
 
 ROOT = Path(__file__).parents[1]
 DRIVERS = ("interface", "mtj_torque", "switching", "pipeline")
+EVERY_DRIVER = sorted(path.stem for path in (ROOT / "drivers").glob("[!_]*.py"))
 HELP_SECONDS = 1.0
 ROUNDING = 1e-12
 """Sums over k in another order, and solves of other blocks."""
@@ -82,7 +83,7 @@ def serial(tmp_path_factory):
     return driver("pipeline", *TINY["pipeline"], "-o", folder / "mtj"), folder
 
 
-@pytest.mark.parametrize("name", DRIVERS)
+@pytest.mark.parametrize("name", EVERY_DRIVER)
 def test_help_answers_at_once(name):
     start = time.perf_counter()
     run = driver(name, "--help")
@@ -191,7 +192,7 @@ def test_momenta_on_a_band_edge_are_reported_and_too_many_end_with_code_3(mpirun
     assert f"weight {weight:.3g} of k solved" in run.stdout
     assert ("more than the limit 0.01" in run.stdout) == (code == 3)
     assert (tmp_path / "nf_interface.png").exists()
-    assert not (tmp_path / "nf.checkpoint").exists()
+    assert not (tmp_path / "nf.interface.checkpoint").exists()
 
 
 @pytest.mark.parametrize("name", ["interface", "mtj_torque", "pipeline"])
@@ -282,6 +283,14 @@ def test_bad_input_ends_with_one_line_and_nothing_written(within, name, argument
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", sorted({*EVERY_DRIVER} - {"switching"}))
+def test_every_driver_of_a_system_refuses_a_parameter_that_it_has_not_with_one_line(within, name, tmp_path):
+    line = refusal(within(name, "--set", "no_such_parameter=1", "-o", tmp_path / "new" / "x"))
+    assert "build() in " in line
+    assert "has no parameter 'no_such_parameter'" in line
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "arguments", [["--voltage", "2"], ["--duration", "-1"], ["--seed", "-1"], ["--easy-axis", "1,1"]]
 )
@@ -294,7 +303,10 @@ def test_bad_input_to_a_good_map_ends_with_one_line_and_nothing_written(serial, 
 
 @pytest.mark.parametrize(
     ("script", "arguments"),
-    [("layered_against_kwant", ["--layers", "5"]), ("torque_map", ["--kmesh", "4", "--voltages", "3", "--angles", "3", "--repeats", "1"])],
+    [
+        ("layered_against_kwant", ["--layers", "5"]),
+        ("torque_map", ["--kmesh", "4", "--voltages", "3", "--angles", "3", "--repeats", "1"]),
+    ],
 )
 def test_benchmarks_run_at_a_small_size(script, arguments):
     run = python(ROOT / "benchmarks" / f"{script}.py", *arguments, "--repeats", "1")

@@ -1,8 +1,11 @@
 """Long runs: what is kept, what is refused, and that a run which was ended in any way comes to the same bits."""
 
 import argparse
+import dataclasses
+import fcntl
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -16,7 +19,7 @@ import pytest
 import xarray as xr
 
 import qtorque as qt
-from qtorque import checkpoint, command_line, parallel, store
+from qtorque import checkpoint, command_line, llg, parallel, store
 from qtorque.brillouin import interleaved_chunks
 from qtorque.errors import InputError
 
@@ -37,6 +40,7 @@ from pathlib import Path
 
 import numpy as np
 from qtorque import checkpoint, command_line, parallel
+from qtorque.errors import InputError
 
 # Whoever edits the package while the tests run ends no test.
 checkpoint.source_digest = lambda folder: "tested"
@@ -46,6 +50,8 @@ CHUNK, KIND = os.environ.get("END", "-1 none").split()
 
 def work(i):
     time.sleep(0.02)
+    if KIND == "refusal":
+        raise InputError("too many values; give fewer")
     if i == int(CHUNK):
         end(KIND)
     return {"sine": np.sin(1.1 * i + np.arange(300.0)) / 3, "number": i / 7}
@@ -91,13 +97,14 @@ sys.path.insert(0, {drivers!r})
 import _stages
 import mtj_torque
 
-from qtorque import checkpoint, command_line, sweeps
+from qtorque import checkpoint, command_line, plot, sweeps
 
 # Whoever edits the package while the tests run ends no test.
 checkpoint.source_digest = lambda folder: "tested"
 
-# Many small chunks, so that there is a middle of a sweep.
-sweeps.CHUNK = _stages.SCATTERING_CHUNK = 8
+# Many small chunks, so that there is a middle of a sweep, and no figures, which take longer than both.
+sweeps.CHUNK = _stages.SCATTERING_CHUNK = 2
+plot.save_figure = lambda *_: None
 RANK, SWEEP, SAVES, KIND = os.environ.get("END", "-1 none -1 none").split()
 save = checkpoint.FolderCheckpoint.save
 saved = []
@@ -106,7 +113,7 @@ saved = []
 def save_and_end(self, index, result):
     save(self, index, result)
     saved.append(self.sweep)
-    if self.records.rank == int(RANK) and saved.count((SWEEP,)) == int(SAVES):
+    if self.records.rank == int(RANK) and sum(sweep[0] == SWEEP for sweep in saved) == int(SAVES):
         os.kill(os.getpid(), signal.Signals[KIND])
 
 
@@ -201,6 +208,7 @@ def test_a_run_of_any_length_keeps_one_file_for_each_process(folder):
     for index in range(3, 40):
         kept.part("other").save(index, index)
     assert len(list(folder.glob("*.chunks"))) == 2
+    kept.close()
     assert len(list(folder.iterdir())) == 3
 
 
@@ -227,6 +235,8 @@ def test_what_is_written_after_a_torn_record_is_found(folder):
 def test_no_flipped_byte_is_trusted(folder, monkeypatch):
     versions = store.versions()
     monkeypatch.setattr(store, "versions", lambda: versions)  # asks git every time
+    source = checkpoint.source_digest(Path(checkpoint.__file__).parent)
+    monkeypatch.setattr(checkpoint, "source_digest", lambda folder: source)
     path = records(folder)
     whole = bytearray(path.read_bytes())
     for position in range(0, len(whole), 7):
@@ -237,6 +247,7 @@ def test_no_flipped_byte_is_trusted(folder, monkeypatch):
         for index in range(3):
             found = again.load(index)
             assert found is None or found.tobytes() == np.full(50, index / 3).tobytes()
+        again.close()
 
 
 def test_foreign_files_are_neither_read_nor_removed(folder):
@@ -286,6 +297,7 @@ def test_a_finished_run_leaves_nothing_and_a_refused_one_no_folder_it_made(tmp_p
 
 
 def test_a_rerun_removes_the_hidden_files_of_a_killed_one(tmp_path):
+    (tmp_path / ".d.nc.lock").write_text("host a, process 4711")
     left = [tmp_path / ".d.nc.4711.part", tmp_path / ".d[1].nc.4711.part"]
     for path in left:
         path.write_text("half a file")
@@ -324,6 +336,131 @@ def test_force_goes_on_with_the_same_configuration_and_begins_anew_with_another(
     assert opened(folder, {"kmesh": 16}, force=True).load(1) is None
     assert not list(folder.glob("*.chunks"))
     assert opened(folder, {"kmesh": 16}).load(1) is None
+
+
+def test_a_run_without_a_finished_chunk_gives_way_to_another_configuration(tmp_path):
+    kept = opened(tmp_path / "c")
+    kept.close()
+    other = opened(tmp_path / "c", {"kmesh": 16})
+    other.save(0, "done")
+    other.close()
+    with pytest.raises(InputError, match="kmesh: 16 -> 8"):
+        opened(tmp_path / "c")
+    # A record that is torn is no finished chunk.
+    path = records(tmp_path / "c")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert opened(tmp_path / "c").load(0) is None
+
+
+def test_a_second_run_with_the_same_output_is_refused_until_the_first_has_ended(folder):
+    first = opened(folder)
+    with pytest.raises(InputError, match=rf"another run is writing .* \(host .+, process {os.getpid()}\); wait for it"):
+        opened(folder)
+    with pytest.raises(InputError, match="another run is writing"):
+        opened(folder, {"kmesh": 16}, force=True)
+    assert first.load(1) is not None
+    first.close()
+    second = opened(folder)
+    assert second.load(1) is not None
+    second.remove()
+    assert not folder.exists()
+
+
+def test_a_lock_left_by_a_killed_run_is_none(folder):
+    (folder / checkpoint.LOCK).write_text("host a, process 1")
+    assert opened(folder).load(1) is not None
+
+
+def test_a_lock_that_is_removed_while_it_is_taken_is_taken_again(tmp_path, monkeypatch):
+    path, flock = tmp_path / "lock", fcntl.flock
+
+    def after_removal(file, operation):
+        monkeypatch.setattr(fcntl, "flock", flock)
+        path.unlink()
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", after_removal)
+    lock = store.FileLock(path, "x")
+    with pytest.raises(InputError, match="another run is writing 'x'"):
+        store.FileLock(path, "x")
+    lock.release()
+    assert not path.exists()
+
+
+def test_a_second_writer_of_a_file_is_refused_and_takes_nothing_from_the_first(tmp_path):
+    path = tmp_path / "d.nc"
+    with store.growing_dataset(path, "k") as growing:
+        growing.append(xr.Dataset({"x": ("k", [1.0])}))
+        with pytest.raises(InputError, match="another run is writing"):
+            store.save_dataset(xr.Dataset({"x": 1.0}), path)
+        growing.append(xr.Dataset({"x": ("k", [2.0])}))
+        growing.finish(xr.Dataset({"y": 3.0}))
+    found = store.load_dataset(path)
+    assert found["x"].values.tolist() == [1.0, 2.0]
+    assert [path.name for path in tmp_path.iterdir()] == ["d.nc"]
+
+
+def test_a_file_whose_blocks_were_removed_is_not_finished(tmp_path):
+    def write():
+        with store.growing_dataset(tmp_path / "d.nc", "k") as growing:
+            growing.append(xr.Dataset({"x": ("k", [1.0])}))
+            growing.path.unlink()
+            growing.finish(xr.Dataset({"y": 3.0}))
+
+    with pytest.raises(InputError, match="was removed while it was written"):
+        write()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def full_disk():
+    """full_disk(size) lets no file grow beyond a size in bytes: to a program the same as a disk without room."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_told_in_one_line_and_what_was_kept_before_it_stays(tmp_path, full_disk):
+    def grow():
+        with store.growing_dataset(tmp_path / "d.nc", "k") as growing:
+            for _ in range(40):
+                growing.append(xr.Dataset({"x": ("k", np.zeros(1000))}))
+
+    kept = opened(tmp_path / "c")
+    kept.save(0, np.zeros(10))
+    full_disk(400_000)
+    with pytest.raises(InputError, match=r"cannot read and write .* \(File too large\); make room there .* rerun"):
+        kept.save(1, np.zeros(100_000))
+    with pytest.raises(InputError, match="make room there"):
+        store.save_dataset(xr.Dataset({"x": ("i", np.zeros(100_000))}), tmp_path / "d.nc")
+    with pytest.raises(InputError, match="make room there"):
+        grow()
+    full_disk(resource.RLIM_INFINITY)
+    kept.close()
+    again = opened(tmp_path / "c")
+    assert [again.load(i) is None for i in range(2)] == [False, True]
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_a_folder_that_may_not_be_written_is_told_in_one_line(tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError(13, "Permission denied")
+
+    # By hand: to root, whom tests often run as, no folder is read-only.
+    monkeypatch.setattr(store.FileLock, "__init__", refused)
+    with pytest.raises(InputError, match=r"cannot read and write .*/c' \(Permission denied\).*another --output"):
+        opened(tmp_path / "c")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_colleagues_can_read_the_chunks_as_far_as_the_umask_lets_them(tmp_path):
+    before = os.umask(0o027)
+    try:
+        kept = opened(tmp_path / "c")
+        kept.save(0, 1)
+    finally:
+        os.umask(before)
+    assert records(tmp_path / "c").stat().st_mode & 0o777 == 0o640
 
 
 def test_a_changed_source_is_refused_and_a_commit_that_changes_none_is_not(folder, monkeypatch):
@@ -395,6 +532,56 @@ def test_a_stop_request_knows_time_files_and_signals(tmp_path):
             os.kill(os.getpid(), number)
             assert by_signal() == f"received {number.name}"
     assert [signal.getsignal(number) for number in checkpoint.SIGNALS] == before
+
+
+def test_a_time_limit_shorter_than_a_chunk_still_lets_every_session_finish_one(tmp_path):
+    done = []
+    for session in range(3):
+        stop = checkpoint.StopRequest(1e-9)
+        kept = opened(tmp_path / "c", stop_reason=stop)
+        stop.progress = kept.has_computed
+        with pytest.raises(parallel.Interrupted, match=f"reached 1e-09 s: {session + 1} of 9 chunks done"):
+            parallel.map_chunks(lambda i: done.append(i) or i, range(9), checkpoint=kept)
+        kept.close()
+    assert done == [0, 1, 2]
+
+
+def test_a_signal_ends_a_run_before_its_first_chunk():
+    stop = checkpoint.StopRequest(1e-9)
+    stop.progress = lambda: False
+    assert stop() is None
+    stop.signal = "SIGTERM"
+    assert stop() == "received SIGTERM"
+
+
+def test_a_dry_run_refuses_what_the_run_would(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["drivers/x.py"])
+
+    def check(configuration, **changed):
+        options = {"output": str(tmp_path / "out"), "force": False, "max_seconds": None} | changed
+        return command_line.may_replace(argparse.Namespace(**options), configuration)
+
+    assert not check({"kmesh": 8})
+    kept = opened(tmp_path / "out.x.checkpoint")
+    kept.save(0, 1)
+    kept.close()
+    assert check({"kmesh": 8})
+    with pytest.raises(InputError, match="kmesh: 8 -> 9"):
+        check({"kmesh": 9})
+    assert check({"kmesh": 9}, force=True)
+    with pytest.raises(InputError, match="leaves no time to run"):
+        check({"kmesh": 8}, max_seconds=-1.0)
+    (tmp_path / "STOP").touch()
+    with pytest.raises(InputError, match="ends every run here"):
+        check({"kmesh": 8})
+
+
+def test_two_programs_with_one_output_have_a_folder_each(monkeypatch):
+    folders = []
+    for program in ("drivers/coupling.py", "drivers/interface.py"):
+        monkeypatch.setattr(sys, "argv", [program])
+        folders.append(str(command_line.checkpoint_folder("results/a")))
+    assert folders == ["results/a.coupling.checkpoint", "results/a.interface.checkpoint"]
 
 
 def test_a_stop_that_is_there_from_the_beginning_is_refused(tmp_path):
@@ -503,12 +690,102 @@ def test_every_call_that_sweeps_takes_its_chunks_from_the_checkpoint(name, junct
     memory = Memory()
     first = call(memory)
     again = call(complete(memory))
+    assert not memory.results
     if name == "tmr":
         assert set(memory.parts) == {"parallel", "antiparallel"}
         assert first == again
     else:
-        assert memory.results
+        assert len(memory.parts) == 1
         xr.testing.assert_identical(first, again)
+
+
+def fresh(**arguments):
+    """The call of `SWEEPS` that differs from another in these arguments only."""
+    return qt.conductance(**{"energy": 0.0, "kmesh": qt.kmesh(4)} | arguments)
+
+
+def torque(**arguments):
+    given = {"angle": 1.0, "voltage": 0.1, "kmesh": qt.kmesh(4), "tolerance": 1e-3, "temperature": 0.0}
+    return qt.spin_torque(**given | arguments)
+
+
+OTHER_ARGUMENTS = {
+    "energy": (fresh, {}, {"energy": 0.1}),
+    "angle": (fresh, {"angle": 0.1}, {"angle": 0.2}),
+    "list of one angle": (fresh, {"angle": 0.1}, {"angle": [0.1]}),
+    "leads": (fresh, {}, {"source": "right", "target": "left"}),
+    "points": (fresh, {"kmesh": qt.kpoints([[0.1, 0.2]])}, {"kmesh": qt.kpoints([[0.3, 0.2]])}),
+    "weights": (fresh, {"kmesh": qt.kpoints([[0.1, 0.2]])}, {"kmesh": qt.kpoints([[0.1, 0.2]], [0.5])}),
+    "bias": (fresh, {}, {"voltage": 0.1}),
+    "voltage": (torque, {}, {"voltage": 0.2}),
+    "torque angle": (torque, {}, {"angle": 1.1}),
+    "temperature": (torque, {}, {"temperature": 300.0}),
+    "tolerance": (torque, {}, {"tolerance": 1e-4}),
+    "refined": (torque, {"kmesh": None, "tolerance": 1e-2}, {"kmesh": None, "tolerance": 5e-3}),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_ARGUMENTS)
+def test_a_call_with_other_arguments_takes_nothing_from_the_checkpoint_of_a_first_one(name, junction, tmp_path):
+    call, first, second = OTHER_ARGUMENTS[name]
+    kept = opened(tmp_path / "c")
+    call(system=junction, **first, checkpoint=kept)
+    found = call(system=junction, **second, checkpoint=kept)
+    xr.testing.assert_identical(found, call(system=junction, **second))
+
+
+def test_another_stack_and_another_function_take_nothing_from_the_checkpoint_of_a_first_call(junction, interface):
+    memory, k = Memory(), qt.kmesh(4)
+    thicker = qt.Stack(left=junction.left, layers=[*junction.layers, *junction.layers], right=junction.right)
+    fresh(system=junction, checkpoint=memory)
+    assert float(fresh(system=thicker, checkpoint=memory).sum()) == float(fresh(system=thicker).sum())
+    for stack in (junction, interface):
+        fresh(system=stack, checkpoint=memory)
+    mixing = qt.mixing_conductance(interface, energy=0.0, kmesh=k, checkpoint=memory)
+    assert complex(mixing) == complex(qt.mixing_conductance(interface, energy=0.0, kmesh=k))
+    arguments = {"angle": [0.5, 1.0], "kmesh": k, "tolerance": 1e-3}
+    layers = qt.layer_torque(junction, **arguments)
+    qt.spin_torque(junction, **arguments, checkpoint=memory)
+    xr.testing.assert_identical(qt.layer_torque(junction, **arguments, checkpoint=memory), layers)
+    thermal = {"temperature": 300.0, "kmesh": k}
+    qt.thermopower(junction, **thermal, checkpoint=memory)
+    other = qt.thermopower(junction, **thermal | {"temperature": 200.0}, checkpoint=memory)
+    xr.testing.assert_identical(other, qt.thermopower(junction, **thermal | {"temperature": 200.0}))
+
+
+def test_an_ensemble_of_other_arguments_is_integrated_again():
+    free = llg.Macrospin(
+        Ms=1.2e6, thickness=1.5e-9, area=1.26e-15, alpha=0.01, anisotropy=1.0e6, easy_axis=(0, 0, 1),
+        demag=(0.01, 0.01, 0.98), field=(0, 0, 0), fixed=(0, 0, 1),
+    )  # fmt: skip
+    given = {"voltage": 0.0, "trajectories": 2, "duration": 1e-11, "dt": 1e-12, "temperature": 300, "seed": 1}
+    others = ({"seed": 2}, {"temperature": 200}, {"dt": 5e-13}, {"initial": "parallel"}, {"thermalisation": 1e-11})
+    memory = Memory()
+    first = llg.ensemble(free, None, **given, checkpoint=memory)
+    xr.testing.assert_identical(first, llg.ensemble(free, None, **given, checkpoint=complete(memory)))
+    for other in others:
+        found = llg.ensemble(free, None, **given | other, checkpoint=memory)
+        xr.testing.assert_identical(found, llg.ensemble(free, None, **given | other))
+    hotter = dataclasses.replace(free, alpha=0.02)
+    found = llg.ensemble(hotter, None, **given, checkpoint=memory)
+    xr.testing.assert_identical(found, llg.ensemble(hotter, None, **given))
+
+
+def test_the_part_of_a_call_depends_on_contents_and_not_on_how_they_are_held():
+    def name(*arguments):
+        memory = Memory()
+        parallel.checkpoint_part(memory, "f", *arguments)
+        return next(iter(memory.parts))
+
+    wide = np.arange(6.0).reshape(2, 3)
+    assert name(wide, [1, 2.5]) == name(np.asfortranarray(wide), (1, np.float64(2.5)))
+    single = [wide, wide.T, wide.ravel(), wide.astype(complex), [wide], 1, 1.0, "1", None]
+    different = [*((value,) for value in single), (wide, None)]
+    names = [name(*arguments) for arguments in different]
+    assert len(set(names)) == len(names)
+    with pytest.raises(TypeError, match="cannot tell one function from another"):
+        name(lambda: 0)
+    assert parallel.checkpoint_part(None, "f", lambda: 0) is None
 
 
 # Whole programs
@@ -565,7 +842,8 @@ def test_every_end_has_code_75_and_the_same_command_goes_on_to_the_same_bits(lig
     arguments, end = (["--max-seconds", "0.15"], None) if kind.startswith("-") else ([], f"{3 * ranks - 1} {kind}")
     run = light(ranks, "-o", "out", *arguments, end=end, check=INTERRUPTED)
     line = only_line(run)
-    assert re.search(r"\d+ of 24 chunks of one done, kept in out.checkpoint; rerun the same command to continue$", line)
+    kept = "kept in out.light.checkpoint; rerun the same command to continue"
+    assert re.search(rf"\d+ of 24 chunks of one done, {kept}$", line)
     assert run.stdout == ""
     done = int(re.search(r"(\d+) of 24", line)[1])
     # Without word from the last rank the others would finish all of their share.
@@ -585,7 +863,7 @@ def test_a_signal_to_mpiexec_ends_all_ranks_the_same_way(tmp_path, number):
     script.write_text(LIGHT)
     process = started(2, script, "-o", "out", "--values", "400", folder=tmp_path)
     deadline = time.monotonic() + WAIT_SECONDS
-    while not list(tmp_path.glob("out.checkpoint/rank-1-*")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob("out.light.checkpoint/rank-1-*")) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(number)
     line = only_line(finished(process, INTERRUPTED))
@@ -605,12 +883,33 @@ def test_the_second_sweep_of_a_run_can_be_interrupted_and_goes_on(light, tmp_pat
 
 
 @pytest.mark.mpi
+def test_a_second_command_with_the_output_of_a_running_one_ends_and_the_first_writes_its_result(light, tmp_path):
+    light(0, "-o", "reference", "--values", "80", check=0)
+    first = started(2, tmp_path / "light.py", "-o", "out", "--values", "80", folder=tmp_path)
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not list(tmp_path.glob("out.light.checkpoint/rank-1-*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    second = light(2, "-o", "out", "--values", "80", "--force", check=2)
+    assert "another run is writing 'out.light.checkpoint' (host " in only_line(second)
+    finished(first, 0)
+    assert arrays(tmp_path / "out.npz") == arrays(tmp_path / "reference.npz")
+    assert {path.name for path in tmp_path.iterdir()} == {"light.py", "out.npz", "reference.npz"}
+
+
+@pytest.mark.mpi
+def test_a_run_refused_inside_its_first_chunks_does_not_stand_in_the_way_of_a_mended_one(light, tmp_path):
+    assert "too many values; give fewer" in only_line(light(2, "-o", "out", end="-1 refusal", check=2))
+    assert {path.name for path in tmp_path.iterdir()} == {"light.py"}
+    light(2, "-o", "out", "--values", "10", check=0)
+
+
+@pytest.mark.mpi
 def test_a_changed_option_is_refused_on_all_ranks_with_one_line(light, tmp_path):
     light(2, "-o", "out", end="5 SIGTERM", check=INTERRUPTED)
     run = light(2, "-o", "out", "--values", "10", check=2)
     assert "values: 24 -> 10" in only_line(run)
     light(2, "-o", "out", "--values", "10", "--force", check=0)
-    assert not (tmp_path / "out.checkpoint").exists()
+    assert not (tmp_path / "out.light.checkpoint").exists()
 
 
 @pytest.mark.mpi
@@ -618,18 +917,18 @@ def test_a_rank_that_is_killed_costs_its_own_chunk_only(light, tmp_path):
     light(0, "-o", "reference", check=0)
     run = light(3, "-o", "out", end="13 SIGKILL")
     assert run.returncode not in (0, INTERRUPTED)
-    (own,) = (tmp_path / "out.checkpoint").glob("rank-1-*.chunks")
+    (own,) = (tmp_path / "out.light.checkpoint").glob("rank-1-*.chunks")
     # Chunks 1, 4, 7 and 10 with 300 numbers each; it died in its fifth, 13.
     assert 4 * 2400 < own.stat().st_size < 5 * 2400
     # A run killed while it wrote: its own output is no reason to refuse it.
     (tmp_path / "out.npz").write_text("written before the end")
-    assert "exists" in light(2, "-o", "out", "--values", "9", check=2).stderr
+    assert "values: 24 -> 9" in light(2, "-o", "out", "--values", "9", check=2).stderr
     light(2, "-o", "out", check=0)
     assert arrays(tmp_path / "out.npz") == arrays(tmp_path / "reference.npz")
-    assert not (tmp_path / "out.checkpoint").exists()
+    assert not (tmp_path / "out.light.checkpoint").exists()
 
 
-SWEEP = [ROOT / "systems/mtj.py", "--kmesh", "8", "--angle", "pi/2", "--voltage", "0,0.5", "--tolerance", "1e-3"]
+SWEEP = [ROOT / "systems/mtj.py", "--kmesh", "4", "--angle", "pi/2", "--voltage", "0,0.5", "--tolerance", "1e-3"]
 
 
 @pytest.mark.mpi
@@ -644,9 +943,9 @@ def test_the_torque_driver_killed_and_interrupted_at_other_rank_counts_writes_th
     run(0, "-o", "whole/x", code=0)
     killed = run(2, "-o", "r/x", end="1 torque 3 SIGKILL")  # its third of 8
     assert killed.returncode not in (0, INTERRUPTED)
-    assert {path.name for path in (tmp_path / "r").iterdir()} == {"x.checkpoint"}
+    assert {path.name for path in (tmp_path / "r").iterdir()} == {"x.driver.checkpoint"}
     serial = run(0, "-o", "r/x", end="0 transmission 3 SIGUSR1", code=INTERRUPTED)
-    assert re.search(r"qtorque: received SIGUSR1: 3 of 8 chunks done, kept in r/x.checkpoint", serial.stderr)
+    assert re.search(r"qtorque: received SIGUSR1: 3 of 8 chunks done, kept in r/x.driver.checkpoint", serial.stderr)
     run(3, "-o", "r/x", code=0)
     written = {path.name for path in (tmp_path / "r").iterdir()}
     assert written == {path.name for path in (tmp_path / "whole").iterdir()}

@@ -143,6 +143,15 @@ def test_blas_gets_one_thread_however_late_it_loads():
     assert python(code).stdout.strip() == "{1}"
 
 
+def test_blas_gets_one_thread_where_another_variable_asks_for_more():
+    code = (
+        "import os; os.environ.pop('OMP_NUM_THREADS', None)\n"
+        "from qtorque import parallel; parallel.limit_threads(); import numpy, threadpoolctl\n"
+        "print({pool['num_threads'] for pool in threadpoolctl.threadpool_info() if pool['user_api'] == 'blas'})"
+    )
+    assert python(code, OPENBLAS_NUM_THREADS="2").stdout.strip() == "{1}"
+
+
 def test_omp_num_threads_is_the_users_choice(monkeypatch):
     code = "from qtorque import parallel; print(parallel.limit_threads())"
     assert python(code, OMP_NUM_THREADS="2,1").stdout.strip() == "2"

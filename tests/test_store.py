@@ -166,7 +166,7 @@ def test_provenance_survives_the_file(dataset, tmp_path):
     )
     attributes = store.load_dataset(tmp_path / "d.nc").attrs
     assert json.loads(attributes["configuration"]) == {"angle": [0, 0.5, 1], "kmesh": 64, "system": str(tmp_path)}
-    assert (attributes["seed"], attributes["temperature"], attributes["wall_time"]) == (7, 300.0, 1.5)
+    assert (attributes["seed"], attributes["temperature"], attributes["session_wall_time"]) == (7, 300.0, 1.5)
     assert attributes["ranks"] == 1
     assert attributes["numpy_version"] == np.__version__
     assert "pytest" in attributes["command_line"]

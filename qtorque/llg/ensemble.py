@@ -143,7 +143,11 @@ def ensemble(
 
     firsts = range(0, trajectories, CHUNK_TRAJECTORIES)
     chunks = [(point, first) for point in range(voltages.size) for first in firsts]
-    results = parallel.map_chunks(work, chunks, comm=comm, checkpoint=checkpoint, progress=progress)
+    times = (dt, steps, thermalisation)
+    part = parallel.checkpoint_part(
+        checkpoint, "ensemble", equations, at_rest, start, trajectories, times, fluctuation, seed
+    )
+    results = parallel.map_chunks(work, chunks, comm=comm, checkpoint=part, progress=progress)
     by_voltage = [results[i : i + len(firsts)] for i in range(0, len(results), len(firsts))]
     m_mean = np.array([parallel.sum_in_order([total for total, _ in share]) for share in by_voltage]) / trajectories
     m_final = np.array([np.concatenate([last for _, last in share]) for share in by_voltage])
