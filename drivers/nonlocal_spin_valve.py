@@ -5,8 +5,9 @@
 
 Takes a system whose build() has the parameter angle (between both electrodes) and returns a finalised Kwant system
 with four leads: injector 0, left end of the bar 1, detector 2, right end of the bar 3. A current flows from 0 to 1;
-leads 2 and 3 draw none and show a voltage. Writes PREFIX_nonlocal.nc and PREFIX_nonlocal.png. Ranks share the
-energies.
+leads 2 and 3 draw none and show a voltage. The spin current in the bar is its component along z, the spin axis of a
+normal lead: with the injector magnetised across z it is 0. Writes PREFIX_nonlocal.nc and PREFIX_nonlocal.png. Ranks
+share the energies.
 """
 
 import math
@@ -60,6 +61,8 @@ def resistance(T, current, voltage):
 def spin_current(T, voltage, lead):
     """Current out of the sample into a lead, of each spin along that lead's axis (up, down), in (e^2/h) of `voltage`.
 
+    The axis of a normal lead is z, whatever the injector's.
+
     I_s = sum_q sum_s' T^{s'->s}_{lead,q} V_q - N_s V_lead: what comes, reflection included, less what is sent in. The
     sum of both spins is the charge current.
     """
@@ -74,6 +77,8 @@ def load(options, angle):
     """The finalised system at an angle between both electrodes."""
     from qtorque.errors import InputError
 
+    if any(setting.partition("=")[0] == "angle" for setting in options.set):
+        raise InputError("--set angle= is what the driver varies, 0 and pi; leave it out")
     if "angle" not in command_line.system_settings(options.system, options.set):
         raise InputError(f"system={options.system!r}: build() has no parameter 'angle'; the driver turns an electrode")
     system = command_line.load_system(options.system, [*options.set, f"angle={angle!r}"])
@@ -118,7 +123,7 @@ def nonlocal_transport(systems, energies, *, comm=None, checkpoint=None, progres
     variables = {
         "nonlocal_resistance": (plane, R, "Ohm", "non-local resistance (V_2 - V_3)/I"),
         "spin_signal": (("energy",), signal, "Ohm", "spin signal, parallel less antiparallel"),
-        "spin_current": (plane, spin, "1", "pure spin current into lead 3, (I_up - I_down)/I"),
+        "spin_current": (plane, spin, "1", "pure spin current into lead 3 along z, (I_up - I_down)/I"),
         "charge_current": (plane, charge, "1", "charge current into lead 3, I_3/I"),
         "transmission": (
             (*plane, "target", "source", "spin_in", "spin_out"), T, "1", "transmission between leads, summed over modes"
@@ -139,7 +144,7 @@ def nonlocal_transport(systems, energies, *, comm=None, checkpoint=None, progres
 
 def table(d):
     """The lines of a table, and the means over the energies."""
-    lines = [f"{'E (eV)':>10}{'R_P (Ohm)':>14}{'R_AP (Ohm)':>14}{'R_P - R_AP':>14}{'I_s/I (P)':>14}"]
+    lines = [f"{'E (eV)':>10}{'R_P (Ohm)':>14}{'R_AP (Ohm)':>14}{'R_P - R_AP':>14}{'I_s,z/I (P)':>14}"]
     row = ("{:14.4f}" * 4).format
     numbers = [*d["nonlocal_resistance"].transpose("state", "energy").values, d["spin_signal"].values]
     numbers.append(d["spin_current"].sel(state="parallel").values)

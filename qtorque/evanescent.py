@@ -25,12 +25,11 @@ NO_FLOW = 1e-7
 ONE_FACTOR = 1e-8
 """Propagating waves whose factors are closer than this are one space, in which the velocity is made diagonal."""
 ONE_WAVE = 1e-6
-"""Ratio of singular values below which the waves of one lambda are linearly dependent, as at a band edge."""
-SINGULAR = 1e-10
-"""Ratio of the smallest to the largest singular value of a hopping block that has no inverse."""
-NO_FACTOR = 1e-5
-"""|lambda| or 1/|lambda| below which a wave of a singular hopping is none: a defective zero of the pencil comes out as
-the square or cube root of rounding."""
+"""Eigenvalue of the equation of the waves, relative to the size of its terms, above which its vector is no wave. There
+are as many waves as lambda has roots, except at a band edge."""
+VANISHING = 1e-12
+"""Share of the largest singular value below which another is zero: rounding of the few unitary turns of a deflation,
+and a hopping that is there in rounding only."""
 ROUNDED_PHASE = 1e-12
 """rad; a phase this close to -pi is pi up to rounding."""
 SPINS = ("up", "down")
@@ -65,8 +64,8 @@ def complex_bands(
         dims energy, k, spin, band; twice as many bands as orbitals of a principal layer, sorted from the fastest growth
         towards +z to the fastest decay. `q`: real part in (-pi, pi], imaginary part the decay per principal layer.
         `kappa` = Im q/thickness, 1/nm. `propagating`. `velocity` = dE/dq, eV, of propagating waves: positive towards
-        +z; 0 for others, and at a band edge, where a wave is neither. The attributes `layer_thickness` (nm) and
-        `monolayers` belong to the principal layer.
+        +z; 0 for others. At a band edge a wave is neither: q is real there, and it does not propagate. The attributes
+        `layer_thickness` (nm) and `monolayers` belong to the principal layer.
 
     Raises
     ------
@@ -76,8 +75,12 @@ def complex_bands(
     Notes
     -----
     Spin up is the majority, wherever it points; the two are equal in a normal material. Where V is singular some waves
-    do not leave their layer: lambda = 0 has q = +i inf, lambda infinite q = -i inf, and factors beyond 1e5 count as
-    such. Valid without spin-orbit coupling.
+    do not leave their layer: lambda = 0 has q = +i inf, lambda infinite q = -i inf. Which these are is decided by the
+    ranks of blocks (singular values below 1e-12 of the largest are zero), so that a defective lambda = 0 does not come
+    out as a root of rounding. Valid without spin-orbit coupling.
+
+    The deflation of infinite and zero eigenvalues, step by step, is the staircase of P. Van Dooren, Linear Algebra
+    Appl. 27, 103 (1979) (cited from memory).
     """
     energies = np.array([finite_number("energy", e, "eV") for e in np.ravel(np.asarray(energy, dtype=object))])
     if not len(energies):
@@ -144,32 +147,58 @@ def _at(block: Fourier, axis, points: np.ndarray) -> np.ndarray:
 def _waves(energy: float, H: np.ndarray, V: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(q, propagating, velocity) of the 2n waves at one energy, sorted by Im q, then Re q."""
     n = len(H)
-    unit, zero = np.eye(n), np.zeros((n, n))
-    # A x = lambda B x with x = (psi_l, psi_(l+1)).
-    A = np.block([[zero, unit], [-V.conj().T, energy * unit - H]])
-    B = np.block([[unit, zero], [zero, V]])
-    (alpha, beta), vectors = scipy.linalg.eig(A, B, homogeneous_eigvals=True)
-    scale = max(float(np.abs(A).max()), float(np.abs(B).max()))
-    if np.any(np.hypot(np.abs(alpha), np.abs(beta)) <= np.finfo(float).eps * scale):
-        raise InputError(
-            f"energy={energy:g}: a band without dispersion along z lies there, and every q solves it; move the energy"
-        )
-    singular = np.linalg.svd(V, compute_uv=False)
-    limit = NO_FACTOR if singular[-1] <= SINGULAR * singular[0] else 0.0
-    q = np.empty(2 * n, dtype=complex)
-    stays = np.abs(alpha) <= limit * np.abs(beta)
-    comes = np.abs(beta) <= limit * np.abs(alpha)
-    moves = ~stays & ~comes
-    q[stays], q[comes] = complex(0.0, np.inf), complex(0.0, -np.inf)
-    q[moves] = _phase(alpha[moves] / beta[moves])
+    largest = float(np.linalg.norm(V, 2))
+    # In units of the hopping; a hopping that is not there leaves the unit.
+    unit = largest or 1.0
+    D, hop = (energy * np.eye(n) - H) / unit, V / unit
+    factors = _factors(energy, D, hop)
+    stopped = (2 * n - len(factors)) // 2
+    q = np.concatenate([np.full(stopped, complex(0, np.inf)), np.full(stopped, complex(0, -np.inf)), _phase(factors)])
     velocity = np.zeros(2 * n)
     on_circle = np.flatnonzero(np.abs(q.imag) < ON_UNIT_CIRCLE)
-    velocity[on_circle] = _velocities(q[on_circle], vectors[:n, on_circle], V)
-    propagating = np.abs(velocity) > NO_FLOW * singular[0]
+    velocity[on_circle] = unit * _velocities(q[on_circle], D, hop)
+    propagating = np.abs(velocity) > NO_FLOW * largest
     velocity[~propagating] = 0.0
-    q[propagating] = q[propagating].real
+    # What neither runs nor decays stands at a band edge, where q is real too.
+    q[on_circle] = q[on_circle].real
     order = np.lexsort((q.real, q.imag))
     return q[order], propagating[order], velocity[order]
+
+
+def _factors(energy: float, D: np.ndarray, V: np.ndarray) -> np.ndarray:
+    """All lambda that are neither 0 nor infinite, with D = E - H."""
+    n = len(D)
+    unit, zero = np.eye(n), np.zeros((n, n))
+    # A x = lambda B x with x = (psi_l, psi_(l+1)).
+    A = np.block([[zero, unit], [-V.conj().T, D]])
+    B = np.block([[unit, zero], [zero, V]])
+    limits = tuple(VANISHING * float(np.linalg.norm(X, 2)) for X in (A, B))
+    nullities = []
+    while nullity := int(np.count_nonzero(np.linalg.svd(B, compute_uv=False) < limits[1])):
+        A, B = _without_infinite(A, B, nullity, limits[0])
+        if len(A) != len(A.T):
+            raise InputError(
+                f"energy={energy:g}: a band without dispersion along z lies there, and every q solves it; move the "
+                "energy"
+            )
+        nullities.append(nullity)
+    # With lambda there is 1/lambda*: zeros are as many as infinite ones, in every step.
+    for nullity in nullities:
+        B, A = _without_infinite(B, A, nullity, limits[1])
+    return scipy.linalg.eigvals(A, B) if len(A) else np.empty(0, dtype=complex)
+
+
+def _without_infinite(A: np.ndarray, B: np.ndarray, nullity: int, limit: float) -> tuple[np.ndarray, np.ndarray]:
+    """The pencil A - lambda B without the infinite eigenvalues that belong to the null space of B.
+
+    A takes that space to one which the rest of the equations need not look at. Where the images are dependent (singular
+    values below `limit`), every lambda solves the pencil, and what is returned has more rows than columns.
+    """
+    _, _, right = np.linalg.svd(B)
+    kept, lost = right[: len(B) - nullity].conj().T, right[len(B) - nullity :].conj().T
+    left, size, _ = np.linalg.svd(A @ lost)
+    rest = left[:, int(np.count_nonzero(size >= limit)) :].conj().T
+    return rest @ A @ kept, rest @ B @ kept
 
 
 def _phase(factors: np.ndarray) -> np.ndarray:
@@ -180,19 +209,23 @@ def _phase(factors: np.ndarray) -> np.ndarray:
     return phase - 1j * np.log(np.abs(factors))
 
 
-def _velocities(q: np.ndarray, waves: np.ndarray, V: np.ndarray) -> np.ndarray:
-    """dE/dq = i lambda phi^dagger V phi + conjugate of waves on the unit circle.
+def _velocities(q: np.ndarray, D: np.ndarray, V: np.ndarray) -> np.ndarray:
+    """dE/dq = i lambda phi^dagger V phi + conjugate of waves on the unit circle, D = E - H.
 
-    Waves with one lambda are turned so that it is diagonal among them; those that are one wave, at a band edge, stand.
+    There V lambda + V^dagger/lambda - D is Hermitian, and the waves are its null space, in which the velocity is made
+    diagonal. At a band edge lambda has more roots than waves; those without a wave stand.
     """
     velocity = np.zeros(len(q))
     factors = np.exp(1j * q.real)
     left = np.arange(len(q))
+    limit = ONE_WAVE * float(np.linalg.norm(V, 2) + np.linalg.norm(D, 2))
     while len(left):
         group = left[np.abs(factors[left] - factors[left[0]]) < ONE_FACTOR]
         left = np.setdiff1d(left, group)
-        basis, size, _ = np.linalg.svd(waves[:, group], full_matrices=False)
-        if len(size) == len(group) and size[-1] > ONE_WAVE * size[0]:
-            half = 1j * np.mean(factors[group]) * (basis.conj().T @ V @ basis)
-            velocity[group] = np.linalg.eigvalsh(half + half.conj().T)
+        forward = np.mean(factors[group]) * V
+        size, vectors = np.linalg.eigh(forward + forward.conj().T - D)
+        nearest = np.argsort(np.abs(size))[: len(group)]
+        waves = vectors[:, nearest[np.abs(size[nearest]) < limit]]
+        half = 1j * (waves.conj().T @ forward @ waves)
+        velocity[group[: waves.shape[1]]] = np.linalg.eigvalsh(half + half.conj().T)
     return velocity

@@ -240,8 +240,8 @@ def nonlocal_resistance(d: xr.Dataset) -> Figure:
     Parameters
     ----------
     d
-        With `nonlocal_resistance` (energy, state) in Ohm and `spin_current` (energy, state) per injected current, as
-        drivers/nonlocal_spin_valve.py writes them.
+        With `nonlocal_resistance` (energy, state) in Ohm and `spin_current` (energy, state), its component along z per
+        injected current, as drivers/nonlocal_spin_valve.py writes them.
     """
     figure = _figure(5.4, 5.0)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
@@ -255,7 +255,7 @@ def nonlocal_resistance(d: xr.Dataset) -> Figure:
     upper.set_ylabel(r"$(V_2 - V_3)/I$  ($\Omega$)")
     upper.set_title("non-local resistance")
     _legend_above_data(upper)
-    lower.set_ylabel("spin current in the bar\n" + r"$(I_\uparrow - I_\downarrow)/I$")
+    lower.set_ylabel("spin current in the bar\n" + r"along $z$, $(I_\uparrow - I_\downarrow)/I$")
     lower.set_xlabel("energy (eV)")
     return figure
 
@@ -263,7 +263,8 @@ def nonlocal_resistance(d: xr.Dataset) -> Figure:
 def complex_bands(d: xr.Dataset, k: int = 0) -> Figure:
     """Complex band structure at one in-plane momentum: decay rates to the left, real wave numbers to the right.
 
-    Each spin has a colour where the two differ. Waves with a complex wave number, which decay and turn, are pale.
+    Each spin has a colour where the two differ. Waves with a complex wave number, which decay and turn, are pale. Those
+    at a band edge, which neither run nor decay, are open circles among the real wave numbers.
 
     Parameters
     ----------
@@ -288,6 +289,12 @@ def complex_bands(d: xr.Dataset, k: int = 0) -> Figure:
         for chosen, alpha in ((decays & straight, 1.0), (decays & ~straight, 0.35)):
             left.plot(kappa[chosen], height[chosen], ".", color=colour, markersize=3, alpha=alpha)
         right.plot(np.abs(q.real[propagating]) / np.pi, height[propagating], ".", color=colour, markersize=3)
+        edge = (q.imag == 0) & ~propagating
+        # At Re q = 0 and pi, where most edges lie, half of a clipped circle would be missing.
+        right.plot(
+            np.abs(q.real[edge]) / np.pi, height[edge], "o", color=colour, markersize=4.5, markerfacecolor="none",
+            clip_on=False,
+        )  # fmt: skip
         right.plot([], [], "o", color=colour, markersize=5, label=label)
     for panel in (left, right):
         panel.axhline(0, color=GREY, linewidth=0.6, zorder=0)
@@ -305,21 +312,26 @@ def complex_bands(d: xr.Dataset, k: int = 0) -> Figure:
 def coupling_versus_thickness(d: xr.Dataset) -> Figure:
     """Interlayer exchange coupling versus a thickness by both routes, and multiplied with the square of the thickness.
 
+    What is not larger than its error is left out.
+
     Parameters
     ----------
     d
-        `coupling_energy` and `field_like` over `layers`, as drivers/coupling.py saves them.
+        `coupling_energy` and `field_like` over `layers` with their errors, as drivers/coupling.py saves them.
     """
     layers = d["layers"].values
+    first, second = (
+        np.where(above_error(d, name, name), d[name].values, np.nan) for name in ("coupling_energy", "field_like")
+    )
     routes = {
-        r"$\Omega(0)-\Omega(\pi)$": (d["coupling_energy"].values, BLUE, "o", 6.0),
-        r"$-2\tau_\mathrm{FL}(90\degree)$": (-2 * d["field_like"].values, VERMILION, "x", 5.0),
+        r"$\Omega(0)-\Omega(\pi)$": (first, BLUE, "o", 6.0),
+        r"$-2\tau_\mathrm{FL}(90\degree)$": (-2 * second, VERMILION, "x", 5.0),
     }
     figure = _figure(9.4, 3.8)
     panels = figure.subplots(1, 2)
     for panel, power, text in ((panels[0], 0, "coupling"), (panels[1], 2, r"$n^2\times$ coupling")):
         scaled = {label: y * layers**power for label, (y, *_) in routes.items()}
-        factor, prefix = _prefix(np.concatenate(list(scaled.values())))
+        factor, prefix = _prefix(np.nan_to_num(np.concatenate(list(scaled.values()))))
         for label, (_, colour, marker, size) in routes.items():
             line = "-" if marker == "o" else ""
             panel.plot(
@@ -337,19 +349,23 @@ def coupling_versus_thickness(d: xr.Dataset) -> Figure:
 def torkance_versus_thickness(d: xr.Dataset) -> Figure:
     """Size of both torkances at 90 degrees versus a thickness, logarithmic; open symbols are negative.
 
+    What is not larger than its error is left out.
+
     Parameters
     ----------
     d
-        `damping_like_torkance` and `field_like_torkance` over `layers`, as drivers/coupling.py saves them.
+        `damping_like_torkance` and `field_like_torkance` over `layers`, and the errors of either, `torkance_..._error`,
+        as drivers/coupling.py saves them.
     """
     figure = _figure(5.4, 3.8)
     panel = figure.subplots()
-    parts = [d[f"{name}_torkance"].values for name in ("damping_like", "field_like")]
+    names = ("damping_like_torkance", "field_like_torkance")
+    parts = [d[name].values for name in names]
     factor, prefix = _prefix(np.concatenate(parts))
-    for y, label, colour, marker in zip(
-        parts, ("damping-like", "field-like"), (BLUE, VERMILION), ("o", "s"), strict=True
+    for name, y, label, colour, marker in zip(
+        names, parts, ("damping-like", "field-like"), (BLUE, VERMILION), ("o", "s"), strict=True
     ):
-        shown = np.abs(y) > NEGLIGIBLE * np.abs(parts).max(axis=0)
+        shown = above_error(d, name, "torkance")
         panel.plot(d["layers"][shown], np.abs(y[shown]) / factor, color=colour, linewidth=0.8)
         for sign, face in ((1, colour), (-1, "white")):
             at = shown & (np.sign(y) == sign)
@@ -365,18 +381,26 @@ def torkance_versus_thickness(d: xr.Dataset) -> Figure:
     return figure
 
 
+def above_error(d: xr.Dataset, name: str, errors: str) -> np.ndarray:
+    """Where a variable is larger than its error: of the energy integrals, `<errors>_energy_error`, and where the sum
+    over k was refined that of the sum, `<errors>_k_error`."""
+    error = sum(d[f"{errors}_{kind}"].values for kind in ("energy_error", "k_error") if f"{errors}_{kind}" in d)
+    return np.abs(d[name].values) > error
+
+
 def layer_profile(d: xr.Dataset) -> Figure:
-    """Transverse spin current and torque per volt through the depth of a stack, magnets shaded.
+    """Transverse spin current and torque per volt through the depth of a stack, magnets shaded, leads included.
 
     Parameters
     ----------
     d
-        `spin_current_response` over (part, bond) and `torque_response` over (part, layer), as drivers/layer_profile.py
-        saves them.
+        `spin_current_response` over (part, bond) and `torque_response` over (part, layer), `magnet` (layer) and
+        `lead_magnet` (lead, left and right), empty where there is none, as drivers/layer_profile.py saves them.
     """
     figure = _figure(6.4, 5.4)
     upper, lower = figure.subplots(2, 1, sharex=True)
     layer = np.arange(1, d.sizes["layer"] + 1)
+    left, right = d["lead_magnet"].values
     depths = {"spin_current_response": np.arange(d.sizes["bond"]) + 0.5, "torque_response": layer}
     panels = zip((upper, lower), depths.items(), ("transverse spin current", "torque on a layer"), strict=True)
     for panel, (name, depth), text in panels:
@@ -386,13 +410,12 @@ def layer_profile(d: xr.Dataset) -> Figure:
             panel.plot(depth, y, marker + "-", color=colour, linewidth=0.8, markersize=3, label=part)
         panel.axhline(0, color=GREY, linewidth=0.6, zorder=0)
         panel.set_ylabel(f"{text}\n({prefix}eV/V per cell)")
-        for role in ("fixed", "free", "other"):
-            panel.fill_between(
-                np.concatenate([layer - 0.5, layer + 0.5 - 1e-9]), 0, 1, color=CLOSED, linewidth=0, zorder=-1,
-                where=np.tile(d["magnet"].values == role, 2), transform=panel.get_xaxis_transform(),
-            )  # fmt: skip
+        for place, role in enumerate([left, *d["magnet"].values, right]):
+            if role:
+                panel.axvspan(place - 0.5, place + 0.5, color=CLOSED, linewidth=0, zorder=-1)
+        panel.set_xlim(0, len(layer) + 1)
     _legend_above_data(upper)
-    lower.set_xlabel("layer (magnets shaded)")
+    lower.set_xlabel("layer (magnets shaded, those in a lead too)")
     return figure
 
 

@@ -31,7 +31,7 @@ def interface(**parameters):
 def per_cell(system, mesh, cells):
     """G_up, G_down and g_mix per primitive cell."""
     s = qt.solve(system, energy=0.0, kmesh=mesh)
-    up, down = qt.conductance(s).sum("spin_in").values
+    up, down = qt.conductance(s).sum("spin_in", skipna=False).values
     return np.array([up, down, complex(qt.k_average(qt.mixing_conductance(s)))]) / cells
 
 
@@ -190,7 +190,7 @@ def test_disordered_scattering_is_unitary_and_the_mixing_conductance_keeps_its_b
     s = qt.solve(interface(n=3, m=2, disorder=2.0, mixing=0.4), energy=0.0, kmesh=qt.kmesh(3))
     assert s.unitarity_error.max() < FOLDED
     g_mix = qt.mixing_conductance(s).values
-    transmitted = qt.transmission(s).sum(["spin_in", "spin_out"]).values
+    transmitted = qt.transmission(s).sum(["spin_in", "spin_out"], skipna=False).values
     assert (2 * g_mix.real - transmitted).min() > -FOLDED
 
 
@@ -274,6 +274,8 @@ def test_the_driver_puts_the_clean_interface_beside_them(averaged):
     np.testing.assert_allclose(d["clean_conductance"], expected[:2].real, atol=EXACT)
     assert complex(d["clean_g_mix"]) == pytest.approx(expected[2], abs=EXACT)
     assert f"{expected[2].real:.5f}" in run.stdout
+    assert d.attrs["cell_area"] == pytest.approx(interface(n=1, m=1).area)
+    assert d.attrs["cell_area_units"] == "nm^2"
 
 
 @pytest.mark.mpi
@@ -292,6 +294,10 @@ def test_two_ranks_write_the_same_bits(averaged, mpirun, tmp_path):
         (["--vary", "mixing", "--values", "0.5,1.5"], "mixing=1.5"),
         (["systems/nf_interface.py"], "'n'"),
         (["--energy", "50"], "energy"),
+        (["--values", "1,0.5,1"], "--values 1,0.5,1"),
+        (["--set", "configuration=2"], "--set configuration="),
+        (["--set", "disorder=2"], "--set disorder="),
+        (["--vary", "mixing", "--values", "0.1,0.5", "--set", "mixing=0.2"], "--set mixing="),
     ],
 )
 def test_the_driver_refuses_bad_input_in_one_line(within, arguments, word, tmp_path):
@@ -307,3 +313,49 @@ def test_a_dry_run_of_the_driver_reports_the_work_and_writes_nothing(within, tmp
     assert run.returncode == 0, run.stderr
     assert "6 configurations of 2 cells x 4 k-points" in run.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_driver_counts_the_momenta_on_a_band_edge_and_ends_with_a_code_of_its_own(within, tmp_path):
+    # One metal throughout, at an energy where the band of some momenta ends: the Green function diverges there.
+    metal = {"n": 1, "m": 1, "disorder": 0.0, "onsite_normal": 2.0, "onsite_up": 2.0, "onsite_down": 2.0}
+    settings = [word for name, x in metal.items() for word in ("--set", f"{name}={x}")]
+    run = within(
+        "--vary", "mixing", "--values", "0.2,0.5", "--configurations", 2, "--kmesh", 8, *settings, "-o", tmp_path / "x"
+    )
+    s = qt.solve(interface(**metal), energy=0.0, kmesh=qt.kmesh(8))
+    weight = float(s.shifted.mean())
+    assert weight > 0.01
+    assert run.returncode == 3, run.stderr
+    assert f"band edges           weight {weight:.3g} of k" in run.stdout
+    d = store.load_dataset(tmp_path / "x_disorder.nc")
+    np.testing.assert_allclose(d["shifted_weight"], weight)
+    assert float(d["clean_shifted_weight"]) == pytest.approx(weight)
+
+
+@pytest.mark.parametrize("disorder", [0.0, 2.0])
+def test_the_driver_refuses_a_result_that_is_no_number_and_names_it(within, monkeypatch, disorder, tmp_path):
+    conductance = qt.conductance
+
+    def broken(s, **leads):
+        found = conductance(s, **leads).copy()
+        is_clean = s.area == pytest.approx(interface(n=1, m=1).area)
+        if is_clean == (disorder == 0):
+            found[{"spin_in": 0, "spin_out": 1}] = np.nan
+        return found
+
+    monkeypatch.setattr(qt, "conductance", broken)
+    run = within(*TINY, "-o", tmp_path / "x")
+    assert run.returncode == 2
+    (line,) = run.stderr.splitlines()
+    assert ("the clean interface" if disorder == 0 else "disorder=0.5, configuration=0") in line
+    assert not (tmp_path / "x_disorder.nc").exists()
+
+
+def test_the_driver_says_when_unitarity_is_lost(within, monkeypatch, tmp_path):
+    solve = qt.solve
+    monkeypatch.setattr(
+        qt, "solve", lambda *a, **b: replace(s := solve(*a, **b), unitarity_error=s.unitarity_error + 1e-4)
+    )
+    run = within(*TINY, "-o", tmp_path / "x")
+    assert run.returncode == 0, run.stderr
+    assert "largest unitarity error 0.0001, more than 1e-06" in run.stdout

@@ -95,9 +95,7 @@ def test_without_exchange_there_is_no_spin_signal_and_no_spin_current(functions,
 
 
 def test_resistances_depend_on_the_angle_between_the_magnetizations_alone(functions, T):
-    R = [
-        functions["resistance"](T(angle=2.0, injector_angle=first), (0, 1), (2, 3)) for first in (0.0, 0.7, np.pi)
-    ]
+    R = [functions["resistance"](T(angle=2.0, injector_angle=first), (0, 1), (2, 3)) for first in (0.0, 0.7, np.pi)]
     np.testing.assert_allclose(R, R[0], atol=ROUNDING)
 
 
@@ -109,6 +107,13 @@ def test_the_spin_current_turns_with_the_injector_and_carries_no_charge(function
     np.testing.assert_allclose(flows[0].sum(), 0, atol=ROUNDING)
     np.testing.assert_allclose(flows[1], flows[0][::-1], atol=ROUNDING)
     assert flows[0][0] > 0.05
+
+
+def test_the_spin_current_is_counted_along_z_and_an_injector_across_it_shows_none(functions, T):
+    across = T(injector_angle=np.pi / 2)
+    np.testing.assert_allclose(
+        np.diff(functions["spin_current"](across, functions["potentials"](across, 0, 1), 3)), 0, atol=ROUNDING
+    )
 
 
 def test_charge_that_enters_at_one_electrode_leaves_through_the_bar_spin_by_spin(functions, T):
@@ -169,6 +174,8 @@ def test_the_driver_writes_resistances_in_ohm_and_the_spin_current(functions, T,
     np.testing.assert_array_equal(d["spin_signal"], difference)
     assert abs(d["charge_current"]).max() < ROUNDING
     assert f"{float(d['spin_signal'].mean()):.4f}" in run.stdout
+    assert "I_s,z/I" in run.stdout
+    assert "along z" in d["spin_current"].attrs["long_name"]
 
 
 @pytest.mark.mpi
@@ -182,7 +189,12 @@ def test_two_ranks_write_the_same_bits(driven, mpirun, tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "word"),
-    [(["systems/mtj.py"], "angle"), (["--set", "separation=1"], "separation"), (["--energy", "x"], "energy")],
+    [
+        (["systems/mtj.py"], "angle"),
+        (["--set", "separation=1"], "separation"),
+        (["--energy", "x"], "energy"),
+        (["--set", "angle=1.0"], "--set angle="),
+    ],
 )
 def test_the_driver_refuses_bad_input_in_one_line(monkeypatch, capsys, arguments, word, tmp_path):
     monkeypatch.chdir(ROOT)

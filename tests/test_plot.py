@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import qtorque as qt
 from qtorque import plot
@@ -40,3 +41,26 @@ def test_a_figure_is_written_whole_and_never_over_another_by_accident(tmp_path):
     with pytest.raises(qt.InputError, match="exists"):
         plot.save_figure(plot.torque_versus_angle(d, 0.2), path)
     assert [p.name for p in tmp_path.iterdir()] == ["torque.png"]
+
+
+@pytest.mark.parametrize(
+    ("roles", "leads", "shaded"),
+    [
+        (["fixed", "", "free"], ["", ""], [1, 3]),
+        (["", "free", ""], ["fixed", ""], [0, 2]),
+        (["", "", "free"], ["", "free"], [3, 4]),
+    ],
+)
+def test_every_magnetic_layer_is_shaded_single_ones_and_leads_too(roles, leads, shaded):
+    parts = ["damping-like", "field-like"]
+    d = xr.Dataset(
+        {
+            "spin_current_response": (("part", "bond"), np.ones((2, 4))),
+            "torque_response": (("part", "layer"), np.ones((2, 3))),
+        },
+        coords={"part": parts, "magnet": ("layer", roles), "lead_magnet": ("lead", leads)},
+    )
+    for panel in plot.layer_profile(d).axes:
+        middles = [patch.get_x() + patch.get_width() / 2 for patch in panel.patches]
+        assert middles == shaded
+        assert panel.get_xlim() == (0, 4)
