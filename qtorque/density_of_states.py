@@ -19,9 +19,10 @@ import numpy as np
 from scipy.special import ellipkm1
 
 from qtorque.brillouin import KPoints
+from qtorque.cells import Cells, Evaluate, Peaks, refine, refine_zone
 from qtorque.chain import Chain, Fourier
-from qtorque.green import Phases, Sweeps
-from qtorque.refinement import Cells, Evaluate, Ladder, NestedMeshes, Refined, refine, refine_zone
+from qtorque.refinement import Ladder, NestedMeshes, Refined
+from qtorque.ridges import narrow_resonances, peaks_in_cells, smooth
 
 SAME = 1e-13
 """Relative difference of two hoppings that are one: rounding of parameters that were computed."""
@@ -31,16 +32,8 @@ RUNGS = 7
 """At most 10 x 2^6 Gauss points in a piece."""
 ORDER = 10
 """Gauss points of a cell: a piece and its halves take 30 points."""
-RESONANCE_SAMPLES = 12
-"""Energies in every piece at which resonances are tracked; their positions move almost as fast as w itself."""
-RESONANCE_LAYERS = 100
-"""Layers beyond which resonances are not looked for: their levels lie so dense that cells meet them anyway."""
-NARROW = 0.2
-"""A resonance narrower than this share of its piece ends cells; Gauss points meet a wider one anyway."""
 PANEL_WIDTHS = (3.0, 30.0, 300.0)
 """Half the cells around a resonance in units of its width."""
-CORRECTIONS = 10
-"""Steps of the iteration for the position of a resonance; each gains a digit or more."""
 
 
 class Band(Protocol):
@@ -138,7 +131,9 @@ class Line:
     order: int = ORDER
     name: str = "density of states"
     rungs: int = RUNGS
+    fewest: int = 2
     kept: float = 0.0
+    full_rounds: int = 0
 
     @property
     def cells(self) -> Cells:
@@ -148,9 +143,13 @@ class Line:
     def place(self, piece: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         start, stop, x = self.places[piece][:, None], self.places[piece + 1][:, None], x[..., 0]
         # From the nearer end, so that the distance to it keeps its digits.
-        w = np.where(x < 0.5, start + (stop - start) * _smooth(x), stop - (stop - start) * _smooth(1 - x))
+        w = np.where(x < 0.5, start + (stop - start) * smooth(x), stop - (stop - start) * smooth(1 - x))
         slope = 140 * (x * (1 - x)) ** 3
         return self.band.phases(w), self.band.density(w) * (stop - start) * slope
+
+    def peaks(self, cells: Cells) -> Peaks:
+        """None: the pieces end at the resonances."""
+        return Peaks.none(len(cells.piece))
 
     def rung(self, number: int) -> KPoints:
         """Twice as many Gauss points in every piece as in the rung before."""
@@ -159,10 +158,6 @@ class Line:
         x = np.broadcast_to(0.5 * (nodes + 1), (len(piece), len(nodes)))
         phases, density = self.place(piece, x[..., None])
         return KPoints(phases.reshape(-1, 2), (0.5 * weights * density).ravel())
-
-
-def _smooth(x: np.ndarray) -> np.ndarray:
-    return x**4 * (35 - 84 * x + 70 * x**2 - 20 * x**3)
 
 
 def line(chains: Sequence[Chain], energies: Sequence[float], widths: Sequence[float] = PANEL_WIDTHS) -> Line | None:
@@ -198,7 +193,9 @@ def line(chains: Sequence[Chain], energies: Sequence[float], widths: Sequence[fl
         places += [energy - end for energy in energies for end in ends]
     edges = _merged(places, band)
     few = {0, len(chains) // 2, len(chains) - 1}
-    narrow = [_resonances(chains[i], band, edges, energy, widths) for i in sorted(few) for energy in energies]
+    narrow = [
+        narrow_resonances(chains[i], band.phases, edges, energy, widths) for i in sorted(few) for energy in energies
+    ]
     return Line(band, _merged([*edges, *np.concatenate(narrow)], band))
 
 
@@ -216,7 +213,9 @@ def refine_stack(
     """
     domain = line(chains, energies)
     if domain is None:
-        return refine_zone(evaluate, tolerance=tolerance, reference=reference)
+        few = [chains[i] for i in sorted({0, len(chains) // 2, len(chains) - 1})]
+        find_peaks = peaks_in_cells([(chain, energy) for chain in few for energy in energies])
+        return refine_zone(evaluate, tolerance=tolerance, reference=reference, find_peaks=find_peaks)
     return refine(domain, evaluate, tolerance=tolerance, reference=reference)
 
 
@@ -292,55 +291,3 @@ def _lead_ends(chain: Chain) -> list[float] | None:
 
 def _home(block: Fourier) -> np.ndarray:
     return block.matrices[~block.vectors.any(axis=1)].sum(axis=0)
-
-
-def _resonances(chain: Chain, band: Band, edges: np.ndarray, energy: float, widths: Sequence[float]) -> np.ndarray:
-    """Where narrow resonances of the region cross an energy, each with the ends of cells around it.
-
-    At fixed E the complex level of the open region, H + Sigma_L + Sigma_R, moves with w at a speed of order one. It is
-    followed on a few energies in every piece; a crossing between two of them is bracketed and iterated.
-    """
-    if len(chain.onsite) - 2 > RESONANCE_LAYERS:
-        return np.empty(0)
-
-    def levels(w: np.ndarray) -> np.ndarray:
-        found = Sweeps(chain, Phases(band.phases(w)), np.array([[float(energy)]])).resonances() - energy
-        return np.take_along_axis(found, np.argsort(found.real, axis=1, kind="stable"), axis=1)
-
-    places = []
-    x = _smooth((np.arange(RESONANCE_SAMPLES) + 0.5) / RESONANCE_SAMPLES)
-    samples = edges[:-1, None] + np.diff(edges)[:, None] * x
-    followed = levels(samples.ravel()).reshape(*samples.shape, -1)
-    before, after = followed[:, :-1].real, followed[:, 1:].real
-    piece, step, level = np.nonzero((before < 0) != (after < 0))
-    ends = samples[piece, step], samples[piece, step + 1]
-    sides = before[piece, step, level], after[piece, step, level]
-    w, width = _crossings(levels, level, ends, sides)
-    for centre, gamma, own in zip(w, width, piece, strict=True):
-        start, stop = edges[own], edges[own + 1]
-        if gamma < NARROW * (stop - start):
-            reach = [sign * rung * max(gamma, 0.0) for rung in widths for sign in (-1, 1)]
-            places += [y for y in (centre, *(centre + r for r in reach)) if start < y < stop]
-    return np.array(places)
-
-
-def _crossings(levels, level: np.ndarray, ends, sides) -> tuple[np.ndarray, np.ndarray]:
-    """Where the real part of a level vanishes, and the width of the level there: (n,) each.
-
-    Regula falsi with the Illinois rule, all brackets at once. `levels`: function w (n,) -> complex levels (n, all);
-    `level`: which of them; `ends`, `sides`: the ends of the brackets and the real parts there.
-    """
-    if not len(level):
-        return np.empty(0), np.empty(0)
-    (low, high), (below, above), rows = ends, sides, np.arange(len(level))
-    sign, last = np.sign(above), np.zeros(len(level))
-    for _ in range(CORRECTIONS):
-        w = (low * above - high * below) / (above - below)
-        at = levels(w)[rows, level]
-        # +1 where w becomes the upper end. An end that stays twice counts half, or it would stay for ever.
-        moved = np.where(at.real * sign >= 0, 1, -1)
-        half = np.where(moved == last, 0.5, 1.0)
-        low, high = np.where(moved > 0, low, w), np.where(moved > 0, w, high)
-        below, above = np.where(moved > 0, half * below, at.real), np.where(moved > 0, at.real, half * above)
-        last = moved
-    return w, -2 * at.imag

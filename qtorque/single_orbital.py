@@ -145,17 +145,23 @@ class SingleOrbitalChain:
         left = self._places(range(count))
         return left, self._places(range(count - 1, -1, -1))[::-1]
 
-    def may_have_states(self, low: float, high: float) -> bool:
-        """False if no state of the open region lies between two energies, by Gershgorin's theorem.
-
-        Elements like the lead's own cells belong to the lead. Its self-energy is at most v^2/v_lead.
-        """
+    @property
+    def inner_elements(self) -> tuple[int, int]:
+        """The first and the last element that are not like a lead's own cells next to it; first > last if all are."""
         last = len(self.onsite) - 1
         first, final = 1, last - 1
         while first < last and self._like_lead(first, 0, self.hopping[first - 1], self.hopping[last]):
             first += 1
         while final > first and self._like_lead(final, last, self.hopping[final], self.hopping[last + 1]):
             final -= 1
+        return first, final
+
+    def may_have_states(self, low: float, high: float) -> bool:
+        """False if no state of the open region lies between two energies, by Gershgorin's theorem.
+
+        The self-energy of a lead is at most v^2/v_lead.
+        """
+        last, (first, final) = len(self.onsite) - 1, self.inner_elements
         if first > final:
             return False
         sizes = [np.sqrt(max(self.catalogue.bounds(number)[1], 0.0)) for number in self.hopping]

@@ -6,8 +6,9 @@ import pytest
 
 import qtorque as qt
 from qtorque.bloch import as_layered
+from qtorque.cells import refine
 from qtorque.density_of_states import HexagonalHoppings, Line, TwoHoppings, ladder, line
-from qtorque.refinement import NestedMeshes, refine
+from qtorque.refinement import NestedMeshes
 from qtorque.spin import PAULI
 
 MOMENT = 1e-11
@@ -146,7 +147,61 @@ def test_the_declared_tolerance_is_honoured_on_random_stacks(seed):
         for tolerance in (1e-3, 1e-6):
             found = call(system, energy=0.0, tolerance=tolerance)
             assert np.abs(found.values - exact).max() <= tolerance * scale
-            assert found.attrs["k_error"] <= tolerance * scale * (1 + FLAT)
+            assert found.attrs["k_error"] <= (tolerance + FLAT) * scale
+
+
+def well(barriers, onsite, before=0):
+    """A level between two barriers of one band, behind some layers of the left lead."""
+    N, B, W = (qt.single_band(onsite=x) for x in (1.0, 9.0, onsite))
+    layers = [qt.Layer(B, barriers), qt.Layer(W, 1), qt.Layer(B, barriers)]
+    return qt.Stack(left=qt.Lead(N), layers=[*([qt.Layer(N, before)] if before else []), *layers], right=qt.Lead(N))
+
+
+@pytest.mark.parametrize(("onsite", "place"), [(0.225005, 3e-5), (0.225066, -3e-5), (0.173761, 0.05)])
+def test_resonances_beside_a_van_hove_point_are_met(onsite, place):
+    # Some 1e-7 eV wide; the reference has pieces of every size around the place.
+    system = well(4, onsite)
+    pieces = line([as_layered(system).chain()], [0.0]).places
+    assert np.abs(pieces - place).min() < 0.1 * abs(place)
+    found = line([as_layered(system).chain()], [0.0], widths=())
+    reach = np.concatenate([[0.0], np.geomspace(1e-9, 1.0, 60)])
+    edges = np.unique(np.concatenate([found.places, place + reach, place - reach]))
+    k = Line(found.band, edges[(edges >= found.places[0]) & (edges <= found.places[-1])]).rung(2)
+    exact = float(qt.conductance(system, energy=0.0, kmesh=qt.kpoints(k.points, k.weights))[0, 0])
+    G = qt.conductance(system, energy=0.0, tolerance=1e-4)
+    assert float(G[0, 0]) == pytest.approx(exact, rel=1e-4)
+    assert int(G.attrs["kmesh"].split()[-2]) < 2000
+
+
+def test_layers_like_the_lead_do_not_end_the_search_for_resonances():
+    alone, behind = (qt.conductance(well(6, 0.5, n), energy=0.0, tolerance=1e-4) for n in (0, 101))
+    assert behind.attrs["kmesh"] == alone.attrs["kmesh"]
+    assert np.abs(behind - alone).max() < FLAT * 10 * alone.max()
+
+
+def test_a_peak_met_by_one_point_leaves_no_errors_behind():
+    # Its first point makes the sum, and so the error allowed, a hundred times too large for a while.
+    band = BANDS[0][0]
+    width, place = 1e-6, 1.2345
+
+    def evaluate(points, weights, stage):
+        w = -2 * np.cos(points).sum(axis=-1)
+        values = 1 / (1 + ((w - place) / width) ** 2)
+        return np.einsum("cp,cp->c", weights, values)[:, None], 1e-16 * np.einsum("cp,cp->c", weights, values)[:, None]
+
+    # The margin is the band's curvature over the tails of the peak.
+    result = refine(Line(band, np.array([*band.edges[:-1], 1.2, band.edges[-1]])), evaluate, tolerance=1e-4)
+    exact = np.pi * width * float(band.density(np.array(place)))
+    assert result.converged
+    assert result.value[0] == pytest.approx(exact, rel=2e-4)
+    assert result.points < 5000
+
+
+def test_k_error_counts_the_rounding_that_no_momenta_lower():
+    G = qt.conductance(step(), energy=0.0, tolerance=1e-6)
+    assert G.attrs["k_error"] > 1e-15 * float(G.max())
+    with pytest.warns(UserWarning, match="the sum over k ends at"):
+        qt.conductance(step(), energy=0.0, tolerance=1e-15)
 
 
 def test_the_transmitted_mixing_conductance_streams_to_the_same_sum():

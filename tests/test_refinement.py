@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 import qtorque as qt
+from qtorque.bloch import as_layered
 from qtorque.brillouin import operations
+from qtorque.cells import Peaks, Zone, refine, refine_zone
 from qtorque.parallel import Checkpoint
-from qtorque.refinement import NestedMeshes, Zone, climb, refine, refine_zone
+from qtorque.refinement import NestedMeshes, climb
+from qtorque.ridges import peaks_in_cells
 
 EXACT = 1e-13
 """Sums over the same points in another order differ by rounding."""
@@ -48,6 +51,26 @@ def unequal_junction():
     """A barrier with another in-plane hopping: no density-of-states route."""
     F, B = qt.single_band(onsite=4.3, exchange=2.6), qt.single_band(onsite=8.0, hopping=-0.9)
     return qt.Stack(left=qt.Lead(F), layers=[qt.Layer(B, 2, barrier=True)], right=qt.Lead(F))
+
+
+def quantum_wells(seed):
+    """Magnetic wells between barriers, all with hoppings of their own: narrow lines of resonances in the zone."""
+    rng = np.random.default_rng(seed)
+
+    def layer(onsite, hopping, thickness, exchange=0.0):
+        material = qt.single_band(onsite=onsite, exchange=exchange, hopping=-hopping)
+        return qt.Layer(material, thickness, **({"magnetization": (0, 0, 1)} if exchange else {}))
+
+    left, right = (qt.Lead(qt.single_band(onsite=x)) for x in rng.uniform(0, 3, 2))
+    before = layer(rng.uniform(3, 5), rng.uniform(0.5, 1.2), int(rng.integers(1, 3)))
+    magnet = layer(rng.uniform(-1, 3), rng.uniform(0.6, 1.1), int(rng.integers(1, 4)), 1.5)
+    return qt.Stack(left=left, layers=[before, magnet, layer(rng.uniform(3, 5), 1.0, 1)], right=right)
+
+
+def double_barrier():
+    """A level between equal barriers whose in-plane hopping differs from that of the well."""
+    N, B, W = qt.single_band(onsite=1.0), qt.single_band(onsite=7.0, hopping=-0.9), qt.single_band(onsite=0.3)
+    return qt.Stack(left=qt.Lead(N), layers=[qt.Layer(B, 2), qt.Layer(W, 1), qt.Layer(B, 2)], right=qt.Lead(N))
 
 
 def sums(function):
@@ -205,6 +228,96 @@ def test_the_cells_go_to_the_fermi_surface():
     assert np.mean(np.abs(w - 1.0) < 0.25) > 0.5
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_the_tolerance_is_honoured_where_resonances_are_narrow_lines(seed):
+    system = quantum_wells(seed)
+    exact, coarser = (
+        qt.conductance(system, energy=0.0, kmesh=qt.kmesh(n, symmetry="square")).values for n in (1400, 900)
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = qt.conductance(system, energy=0.0, tolerance=1e-2)
+    limit = found.attrs["k_error"] + np.abs(exact - coarser).max()
+    assert np.abs(found.values - exact).max() <= limit
+    if not any("sum over k" in str(w.message) for w in caught):
+        assert found.attrs["k_error"] <= 1e-2 * np.abs(found).max()
+
+
+def test_a_zone_whose_coarse_meshes_meet_nothing_is_not_empty():
+    N = qt.single_band
+    layers = [
+        qt.Layer(N(onsite=5.7277, hopping=-1.0372), 2),
+        qt.Layer(N(onsite=2.3443, hopping=-0.9154, exchange=1.5), 2, magnetization=(0, 0, 1)),
+        qt.Layer(N(onsite=4.1927), 1),
+    ]
+    system = qt.Stack(left=qt.Lead(N(onsite=2.9377)), layers=layers, right=qt.Lead(N(onsite=-1.0071)))
+    assert not qt.conductance(system, energy=0.0, kmesh=27).any()
+    exact = qt.conductance(system, energy=0.0, kmesh=qt.kmesh(1400, symmetry="square"))
+    found = qt.conductance(system, energy=0.0, tolerance=3e-2)
+    assert np.abs(found - exact).max() <= 3e-2 * exact.max()
+
+
+def test_nested_meshes_go_on_where_only_some_meet_anything():
+    # Nothing up to 27 points a side, and the same on 81 and on 243.
+    added = {"rung 3": 1.0, "rung 4": 1 - 1 / 9, "rung 5": 1 - 1 / 9}
+
+    def evaluate(sets, stage):
+        return [(np.array([added.get(stage, 0.0)]), np.array([1e-15])) for _ in sets]
+
+    (result,) = climb([NestedMeshes()], evaluate, tolerance=0.1)
+    assert result.converged
+    assert result.points == 729**2
+
+
+def test_the_lines_of_resonances_carry_the_conductance_of_a_double_barrier():
+    # Transmission is one on the line, and its width is that of a Lorentzian: no mesh takes part in this route.
+    chain = as_layered(double_barrier()).chain()
+    n = 41
+    centres = 2 * np.pi * (np.stack(np.divmod(np.arange(n * n), n), axis=-1) + 0.53) / n
+    peaks = peaks_in_cells([(chain, 0.0)])(centres, np.full(n * n, 2 * np.pi / n))
+    mesh = qt.kpoints(peaks.phases, peaks.share)
+    heights = qt.transmission(qt.solve(double_barrier(), energy=0.0, kmesh=mesh)).values[:, 0, 0]
+    exact = float(qt.conductance(double_barrier(), energy=0.0, kmesh=qt.kmesh(1400, symmetry="square"))[0, 0])
+    # Both spins have a line of their own, of which one counts. Every cell takes the longest way across itself.
+    assert np.median(heights) > 0.9
+    assert 1.0 < 0.5 * peaks.share @ heights / exact < 2.0
+
+
+def test_a_stack_tells_the_zone_where_its_resonances_lie(monkeypatch):
+    asked = []
+
+    def on_cells(evaluate, *, find_peaks, **options):
+        asked.append(find_peaks)
+        return refine_zone(evaluate, find_peaks=None, **options)
+
+    monkeypatch.setattr("qtorque.density_of_states.refine_zone", on_cells)
+    qt.conductance(double_barrier(), energy=0.0, tolerance=0.5)
+    (find,) = asked
+    assert len(find(np.array([[1.0, 1.0]]), np.array([2 * np.pi])).suspect) == 1
+    # Nothing but a barrier: no level between the leads comes near the energy.
+    qt.conductance(unequal_junction(), energy=0.0, tolerance=0.5)
+    assert not len(asked[1](np.array([[1.0, 1.0]]), np.array([0.1])).cell)
+
+
+def test_what_a_domain_knows_to_lie_between_points_counts_as_error():
+    def find(centres, widths):
+        # One peak of the same volume in the first cell, whatever its size.
+        first = np.abs(centres - centres[0]).max(axis=1) == 0
+        cell = np.flatnonzero(first & (widths > 0.01))
+        return Peaks(cell, np.full((len(cell), 2), 3.0), np.full(len(cell), 0.25), first)
+
+    def evaluate(points, weights, stage):
+        values = np.where(np.all(points == 3.0, axis=-1), 0.5, 1.0)
+        return np.einsum("cp,cp->c", weights, values)[:, None], np.zeros((len(points), 1))
+
+    result = refine(Zone(find_peaks=find), evaluate, tolerance=0.2)
+    assert result.converged
+    assert result.error[0] == pytest.approx(0.125, rel=EXACT)
+    finer = refine(Zone(find_peaks=find), evaluate, tolerance=0.1)
+    assert finer.error[0] == pytest.approx(0.0, abs=EXACT)
+    assert finer.points > result.points
+
+
 def test_a_sum_short_of_its_tolerance_says_so(monkeypatch):
     def step(k):
         return (np.cos(k[..., 0]) + 0.7 * np.cos(k[..., 1]) > 0.3).astype(float)
@@ -228,7 +341,7 @@ def test_errors_of_the_evaluations_are_not_refined():
         return weights.sum(axis=1, keepdims=True) + noise * rng.uniform(-1, 1, noise.shape), noise
 
     result = refine(Zone(), evaluate, tolerance=1e-8)
-    assert result.points < 10_000
+    assert result.points < 120_000
     assert result.error[0] == 0
     assert result.noise[0] == pytest.approx(1e-4, rel=EXACT)
 
