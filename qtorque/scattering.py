@@ -12,15 +12,12 @@ Mode bases of separate up and down problems (raw Kwant S blocks) do not have thi
 """
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from qtorque import _single_orbital_kernels as kernels
-from qtorque import amplitudes as single_channel
-from qtorque import single_orbital
-from qtorque._linalg import adjoint
+from qtorque import amplitudes, single_orbital
 from qtorque.bloch import as_layered
 from qtorque.brillouin import KMesh, KPoints, KSet, as_kset, kpoints, require_symmetry
 from qtorque.chain import Axis, Chain, SpinPart
@@ -37,12 +34,16 @@ from qtorque.channels import (
 from qtorque.errors import InputError, finite_number
 from qtorque.green import Phases, SpinMatrix, Sweeps, common_axis, transmissions
 from qtorque.kwant_engine import solve_finalised, solve_wrapped
-from qtorque.spin import su2
+from qtorque.single_channel import (
+    BAND_EDGE_SHIFT,
+    LARGEST_UNITARITY_ERROR,
+    Blocks,
+    SingleChannel,
+    frame_of,
+    no_solution,
+    transmitted_beside_edges,
+)
 
-BAND_EDGE_SHIFT = 1e-9
-"""eV; far below any energy of interest, and enough for the square root of it to be no rounding error."""
-LARGEST_UNITARITY_ERROR = 1e-6
-"""A momentum at which S^dagger S is off by more is on a band edge, or next to one, and solved again beside it."""
 CHANNEL_SAMPLES = (64, 4096)
 """Momenta at which the leads are looked at for open channels before any solve; the second if the first show none."""
 PLASTIC_NUMBER = 1.3247179572447460
@@ -53,64 +54,6 @@ COMPILED_CHUNK = 2**16
 """The same for the compiled kernels, which take less time for a momentum than Python for a chunk of few."""
 CHUNK_VALUES = 2**16
 """Matrix elements of one layer at the momenta solved at once: matrices of several layers stay in the cache."""
-
-
-class SingleChannel(Mapping):
-    """Amplitudes between leads with one channel each, every block found when it is first asked for.
-
-    Parameters
-    ----------
-    find
-        Function (out, in) -> amplitudes of a block: (2, nk), spins apart along one axis, or (nk, 2, 2).
-    frames
-        None if the amplitudes are in the frames of the leads. Where spins are apart along one axis, for every lead
-        U_lead^dagger U_axis, that axis in its frame: shape (2, 2) each.
-    """
-
-    def __init__(
-        self, find: Callable[[tuple[int, int]], np.ndarray], frames: Sequence[np.ndarray] | None
-    ) -> None:
-        self._find, self._frames = find, frames
-        self._found: dict[tuple[int, int], np.ndarray] = {}
-
-    def _block(self, pair: tuple[int, int]) -> np.ndarray:
-        if pair not in self._found:
-            self._found[pair] = self._find(pair)
-        return self._found[pair]
-
-    def __getitem__(self, pair: tuple[int, int]) -> np.ndarray:
-        block = self._block(pair)
-        if self._frames is not None:
-            out, into = (self._frames[lead] for lead in pair)
-            block = np.einsum("ts,sk,us->ktu", out, block, into.conj())
-        return block[..., None, None]
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return iter((p, q) for p in range(2) for q in range(2))
-
-    def __len__(self) -> int:
-        return 4
-
-    def probabilities(self, pair: tuple[int, int]) -> np.ndarray:
-        """|S|^2: (nk, spin in, spin out)."""
-        block = self._block(pair)
-        if self._frames is not None and not all(_keeps_spins(self._frames[lead]) for lead in pair):
-            block = self[pair][..., 0, 0]
-        if block.ndim == 3:
-            found = np.empty(block.shape)
-            kernels.spin_probabilities(block, found)
-            return found
-        assert self._frames is not None, "spins are apart along an axis"
-        found = np.empty((block.shape[1], 2, 2))
-        # The spin of a lead that spin 0 of the axis is.
-        out, into = (int(abs(self._frames[lead][0, 0]) < 0.5) for lead in pair)
-        kernels.spin_diagonal_probabilities(block, out, into, found)
-        return found
-
-
-def _keeps_spins(frame: np.ndarray) -> bool:
-    """Whether a change of frame leaves the spins or exchanges them."""
-    return bool(np.count_nonzero(frame) == 2)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -296,23 +239,22 @@ def _solve_compiled(c: single_orbital.SingleOrbitalChain, kset: KSet, energy: fl
     """A stack with one orbital."""
     parts, axis = lead_parts(c.chain), c.one_axis
     lead_axes = [part.axis or Z_AXIS for part in parts]
-    found, failed = _transmitted(c, kset, energy, axis, lead_axes)
+    found, failed = transmitted_beside_edges(c, kset, energy, axis, lead_axes)
 
     frames, open_channels = None, found.open_channels
     if axis is not None:
-        frames = [_frame(axis, own) for own in lead_axes]
+        frames = [frame_of(axis, own) for own in lead_axes]
         turned = [p for p, part in enumerate(parts) if part.axis is not None and np.dot(part.axis, axis) < 0]
         if turned:
             open_channels = open_channels.copy()
             open_channels[:, turned] = open_channels[:, turned, ::-1]
-    find = _Blocks(c, kset, energy, axis, tuple(lead_axes), failed, found.t)
-    amplitudes = SingleChannel(find, frames)
+    find = Blocks(c, kset, energy, axis, tuple(lead_axes), failed, found.t)
     magnet_axes = chain_axes(c.chain)
     return Scattering(
         energy=float(energy),
         kset=kset,
         leads=("left", "right"),
-        amplitudes=amplitudes,
+        amplitudes=SingleChannel(find, frames),
         open_channels=open_channels,
         lead_axes=np.array(lead_axes),
         lead_magnetic=tuple(not part.independent for part in parts),
@@ -323,81 +265,10 @@ def _solve_compiled(c: single_orbital.SingleOrbitalChain, kset: KSet, energy: fl
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Blocks:
-    """Finds the amplitudes of a chain block by block; electrons from the right are those of its mirror image."""
-
-    chain: single_orbital.SingleOrbitalChain
-    kset: KSet
-    energy: float
-    axis: Axis
-    lead_axes: tuple[Axis, ...]
-    failed: np.ndarray
-    t: np.ndarray
-
-    def __call__(self, pair: tuple[int, int]) -> np.ndarray:
-        out, into = pair
-        if pair == (1, 0):
-            return self.t
-        source, axes = (self.chain.mirror, self.lead_axes[::-1]) if into else (self.chain, self.lead_axes)
-        if out == into:
-            return _reflected(source, self.kset, self.energy, self.axis, axes, self.failed)
-        return _transmitted(source, self.kset, self.energy, self.axis, axes)[0].t
-
-
-def _transmitted(
-    c: single_orbital.SingleOrbitalChain, kset: KSet, energy: float, axis: Axis, lead_axes: Sequence[Axis]
-) -> tuple[single_channel.Transmitted, np.ndarray]:
-    """Transmission, and at which momenta it was found slightly above the energy: on a band edge."""
-    found = single_channel.transmitted(c, kset, energy, axis, lead_axes)
-    failed = ~(found.error < LARGEST_UNITARITY_ERROR)
-    if failed.any():
-        index = np.flatnonzero(failed)
-        k, weights = kset.take(index)
-        again = single_channel.transmitted(c, KPoints(k, weights), energy + BAND_EDGE_SHIFT, axis, lead_axes)
-        if not np.all(np.isfinite(again.error)):
-            raise _no_solution(energy, k[np.argmin(np.isfinite(again.error))])
-        found.t[_points(found.t, index)] = again.t
-        found.open_channels[index], found.error[index] = again.open_channels, again.error
-    return found, failed
-
-
-def _reflected(c, kset: KSet, energy: float, axis: Axis, lead_axes: Sequence[Axis], failed: np.ndarray) -> np.ndarray:
-    """Reflection amplitudes of the left lead; slightly above the energy where they or the transmission `failed`."""
-    r = single_channel.reflected(c, kset, energy, axis, lead_axes)
-    spins = (0,) if r.ndim == 2 else (1, 2)
-    again = failed | ~np.isfinite(r).all(axis=spins)
-    if again.any():
-        index = np.flatnonzero(again)
-        k, weights = kset.take(index)
-        found = single_channel.reflected(c, KPoints(k, weights), energy + BAND_EDGE_SHIFT, axis, lead_axes)
-        if not np.all(np.isfinite(found)):
-            raise _no_solution(energy, k[np.argmin(np.isfinite(found).all(axis=spins))])
-        r[_points(r, index)] = found
-    return r
-
-
-def _points(amplitudes: np.ndarray, index: np.ndarray) -> tuple:
-    """Where the points with these numbers stand in (2, points) or (points, 2, 2)."""
-    return (slice(None), index) if amplitudes.ndim == 2 else (index,)
-
-
-def _frame(axis: Axis, own: Axis) -> np.ndarray:
-    """U_own^dagger U_axis of two axes; on one line it is the unit or the exchange of the spins, up to phases."""
-    frame = adjoint(su2(own or Z_AXIS)) @ su2(axis or Z_AXIS)
-    return np.where(np.abs(frame) > 0.5, frame, 0) if common_axis(axis, own) else frame
-
-
-def _no_solution(energy: float, phases: np.ndarray) -> InputError:
-    return InputError(
-        f"energy={energy:g} eV: no solution at k={phases.tolist()}; move the energy off the flat band there"
-    )
-
-
 def transmissions_at(chains: Sequence[Chain], k: np.ndarray, energy: float) -> np.ndarray:
     """T from the left to the right lead of chains that differ in little, (nk, chains, spin in, spin out).
 
-    What they have in common is solved once. At a band edge slightly above the energy.
+    With several orbitals what they have in common is solved once. At a band edge slightly above the energy.
     """
     if all(_compiled(chain) is not None for chain in chains):
         points = kpoints(k)
@@ -409,7 +280,7 @@ def transmissions_at(chains: Sequence[Chain], k: np.ndarray, energy: float) -> n
         if failed.any():
             found[:, failed] = transmissions(chains, k[failed], energy + BAND_EDGE_SHIFT)
     if not np.all(np.isfinite(found)):
-        raise _no_solution(energy, k[np.argmin(np.isfinite(found).all(axis=(0, 2, 3)))])
+        raise no_solution(energy, k[np.argmin(np.isfinite(found).all(axis=(0, 2, 3)))])
     return found.swapaxes(0, 1)
 
 
@@ -422,7 +293,7 @@ def _solve_chain(chain: Chain, k: np.ndarray, energy: float) -> Piece:
             return piece
         again = _solve_chain_at(chain, k[failed], energy + BAND_EDGE_SHIFT)
     if not np.all(np.isfinite(again.unitarity_error)):
-        raise _no_solution(energy, k[failed][np.argmin(np.isfinite(again.unitarity_error))])
+        raise no_solution(energy, k[failed][np.argmin(np.isfinite(again.unitarity_error))])
     for whole, part in (
         *((piece.amplitudes[pair], again.amplitudes[pair]) for pair in piece.amplitudes),
         (piece.open_channels, again.open_channels),
@@ -458,7 +329,7 @@ def _spin_blocks(matrix: SpinMatrix, row_axis: Axis, column_axis: Axis, points: 
         full = matrix.full[0][:, 0]
         # A chain without in-plane hopping is the same at all k.
         return full_spin_blocks(np.broadcast_to(full, (points, *full.shape[1:])), row_axis, column_axis)
-    out, into = _frame(axis, row_axis), _frame(axis, column_axis)
+    out, into = frame_of(axis, row_axis), frame_of(axis, column_axis)
     found = {}
     for spin, data in enumerate(matrix.data[:, :, 0]):
         t, s = (int(np.flatnonzero(frame[:, spin])[0]) for frame in (out, into))
@@ -502,7 +373,7 @@ def _open_leads(chain: Chain, k: np.ndarray, energy: float) -> list[bool]:
     """Whether the leads have an open channel at any of the momenta."""
     compiled, parts = _compiled(chain), lead_parts(chain)
     if compiled is not None:
-        channels = single_channel.open_channels(compiled, k, energy)
+        channels = amplitudes.open_channels(compiled, k, energy)
         return [bool(channels[:, p].any()) for p in range(2)]
     found = np.zeros(2, dtype=bool)
     chunk = chunk_size(chain)

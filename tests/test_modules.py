@@ -41,6 +41,7 @@ LEVELS = {
     "amplitudes": 4,
     "channels": 4,
     "kwant_engine": 5,
+    "single_channel": 5,
     "ridges": 5,
     "density_of_states": 6,
     "scattering": 6,
