@@ -1,12 +1,14 @@
 """Fixtures that several test modules share."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[1]
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 """The one that belongs to the MPI library mpi4py finds; another one on PATH may not."""
 BACKSTOP = 10
@@ -31,5 +33,26 @@ def mpirun(tmp_path):
         # MPICH's own limit ends the ranks too; a killed mpiexec would leave them behind.
         environment = os.environ | {"MPIEXEC_TIMEOUT": str(timeout)}
         return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout + BACKSTOP)
+
+    return run
+
+
+@pytest.fixture
+def within(monkeypatch, capsys):
+    """within(driver, *arguments) runs a driver in this process, which has imported all it needs."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(ROOT / "drivers")
+
+    def run(name, *arguments):
+        script = str(ROOT / "drivers" / f"{name}.py")
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except SystemExit as end:
+            code = end.code
+        output = capsys.readouterr()
+        return subprocess.CompletedProcess(sys.argv, code, output.out, output.err)
 
     return run

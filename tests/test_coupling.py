@@ -1,9 +1,8 @@
 """Coupling and torkance versus thickness: periods, two routes, decay rates, what symmetry forbids; the driver."""
 
+import functools
 import json
 import re
-import runpy
-import subprocess
 import sys
 from pathlib import Path
 
@@ -184,24 +183,9 @@ def test_without_a_mesh_coupling_and_torkance_are_those_of_the_integral_over_the
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(within):
     """run(*arguments) runs the driver in this process; the CompletedProcess, output as text."""
-    monkeypatch.chdir(ROOT)
-    monkeypatch.syspath_prepend(ROOT / "drivers")
-
-    def within(*arguments):
-        script = str(ROOT / "drivers" / "coupling.py")
-        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            runpy.run_path(script, run_name="__main__")
-        except SystemExit as end:
-            code = end.code
-        output = capsys.readouterr()
-        return subprocess.CompletedProcess(sys.argv, code, output.out, output.err)
-
-    return within
+    return functools.partial(within, "coupling")
 
 
 TINY = ["systems/mtj.py", "--parameter", "barrier_layers", "--layers", "1:3", "--kmesh", "3", "--tolerance", "1e-3"]

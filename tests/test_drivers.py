@@ -4,7 +4,6 @@ import importlib
 import json
 import os
 import re
-import runpy
 import subprocess
 import sys
 import time
@@ -46,27 +45,6 @@ def python(*arguments):
 
 def driver(name, *arguments):
     return python(ROOT / "drivers" / f"{name}.py", *arguments)
-
-
-@pytest.fixture
-def within(monkeypatch, capsys):
-    """within(driver, *arguments) runs a driver in this process, which has imported all it needs."""
-    monkeypatch.chdir(ROOT)
-    monkeypatch.syspath_prepend(ROOT / "drivers")
-
-    def run(name, *arguments):
-        script = str(ROOT / "drivers" / f"{name}.py")
-        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            runpy.run_path(script, run_name="__main__")
-        except SystemExit as end:
-            code = end.code
-        output = capsys.readouterr()
-        return subprocess.CompletedProcess(sys.argv, code, output.out, output.err)
-
-    return run
 
 
 @pytest.fixture

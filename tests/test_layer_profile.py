@@ -2,8 +2,6 @@
 
 import json
 import re
-import runpy
-import subprocess
 import sys
 from pathlib import Path
 
@@ -245,27 +243,6 @@ def test_the_transmitted_mixing_conductance_dephases_in_the_sum_over_k():
     assert 0.5 < 40 * abs(values[39]) / (20 * abs(values[19])) < 2.0
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """run(name, *arguments) runs the driver in this process; the CompletedProcess, output as text."""
-    monkeypatch.chdir(ROOT)
-    monkeypatch.syspath_prepend(ROOT / "drivers")
-
-    def within(name, *arguments):
-        script = str(ROOT / "drivers" / f"{name}.py")
-        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            runpy.run_path(script, run_name="__main__")
-        except SystemExit as end:
-            code = end.code
-        output = capsys.readouterr()
-        return subprocess.CompletedProcess(sys.argv, code, output.out, output.err)
-
-    return within
-
-
 TINY = {
     "layer_profile": ["--set", "free_layers=2", "--kmesh", "4", "--tolerance", "1e-2"],
     "transmitted_mixing": ["--layers", "1:4", "--kmesh", "4"],
@@ -277,8 +254,8 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_the_drivers_write_data_and_figures_and_where_they_come_from(run, name, tmp_path):
-    done = run(name, *TINY[name], "-o", tmp_path / "new" / "x")
+def test_the_drivers_write_data_and_figures_and_where_they_come_from(within, name, tmp_path):
+    done = within(name, *TINY[name], "-o", tmp_path / "new" / "x")
     assert done.returncode == 0, done.stderr
     assert {p.name for p in (tmp_path / "new").iterdir()} == FILES[name]
     (path,) = (tmp_path / "new").glob("*.nc")
@@ -326,8 +303,8 @@ def test_without_a_mesh_a_profile_is_that_of_the_integral_over_the_plane(drivers
 
 
 @pytest.mark.parametrize("name", REFINED)
-def test_without_a_mesh_the_drivers_print_and_keep_the_errors_of_the_sums(run, name, tmp_path):
-    done = run(name, *REFINED[name], "-o", tmp_path / "x")
+def test_without_a_mesh_the_drivers_print_and_keep_the_errors_of_the_sums(within, name, tmp_path):
+    done = within(name, *REFINED[name], "-o", tmp_path / "x")
     assert done.returncode == 0, done.stderr
     assert "largest estimated errors: " in done.stdout
     (path,) = tmp_path.glob("*.nc")
@@ -340,8 +317,8 @@ def test_without_a_mesh_the_drivers_print_and_keep_the_errors_of_the_sums(run, n
 
 @pytest.mark.mpi
 @pytest.mark.parametrize("name", REFINED)
-def test_without_a_mesh_two_ranks_give_the_same_bits(run, mpirun, name, tmp_path):
-    assert run(name, *REFINED[name], "-o", tmp_path / "one").returncode == 0
+def test_without_a_mesh_two_ranks_give_the_same_bits(within, mpirun, name, tmp_path):
+    assert within(name, *REFINED[name], "-o", tmp_path / "one").returncode == 0
     two = mpirun(2, [ROOT / "drivers" / f"{name}.py", SYSTEM[name], *REFINED[name], "-o", tmp_path / "two"])
     assert two.returncode == 0, two.stderr
     first, second = (store.load_dataset(next(tmp_path.glob(f"{prefix}_*.nc"))) for prefix in ("one", "two"))
@@ -350,8 +327,8 @@ def test_without_a_mesh_two_ranks_give_the_same_bits(run, mpirun, name, tmp_path
 
 
 @pytest.mark.parametrize("name", REFINED)
-def test_without_a_mesh_a_dry_run_says_what_it_would_do(run, name, tmp_path):
-    done = run(name, *REFINED[name], "--dry-run", "-o", tmp_path / "new" / "x")
+def test_without_a_mesh_a_dry_run_says_what_it_would_do(within, name, tmp_path):
+    done = within(name, *REFINED[name], "--dry-run", "-o", tmp_path / "new" / "x")
     assert done.returncode == 0, done.stderr
     assert "k refined to" in done.stdout
     assert re.search(r"time: about [\d.e+-]+ s", done.stdout)
@@ -359,8 +336,8 @@ def test_without_a_mesh_a_dry_run_says_what_it_would_do(run, name, tmp_path):
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_a_dry_run_of_the_drivers_writes_nothing(run, name, tmp_path):
-    done = run(name, *TINY[name], "--dry-run", "-o", tmp_path / "new" / "x")
+def test_a_dry_run_of_the_drivers_writes_nothing(within, name, tmp_path):
+    done = within(name, *TINY[name], "--dry-run", "-o", tmp_path / "new" / "x")
     assert done.returncode == 0, done.stderr
     assert re.search(r"time: about [\d.e+-]+ s", done.stdout)
     assert list(tmp_path.iterdir()) == []
@@ -379,8 +356,8 @@ def test_a_dry_run_of_the_drivers_writes_nothing(run, name, tmp_path):
         ("transmitted_mixing", ["systems/mtj.py", "--parameter", "barrier_layers"], "magnetic"),
     ],
 )
-def test_bad_input_to_the_drivers_ends_with_one_line(run, name, arguments, word, tmp_path):
-    done = run(name, *arguments, "--quiet", "-o", tmp_path / "x")
+def test_bad_input_to_the_drivers_ends_with_one_line(within, name, arguments, word, tmp_path):
+    done = within(name, *arguments, "--quiet", "-o", tmp_path / "x")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("qtorque: ")
