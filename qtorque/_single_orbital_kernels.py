@@ -265,6 +265,24 @@ def _load_hermitian(a, axis, start, count, w, slot):
 
 
 @njit(inline="always")
+def _load_sides(angle, left, left_axes, right, right_axes, start, count, w):
+    """Both sides of a cut at one angle; a half with one axis for all chains is loaded once."""
+    if angle < left_axes.shape[0]:
+        _load(left, left_axes[angle], start, count, w, _L)
+    if angle < right_axes.shape[0]:
+        _load(right, right_axes[angle], start, count, w, _R)
+
+
+@njit(inline="always")
+def _load_spectral_sides(angle, left, left_axes, right, right_axes, start, count, w):
+    """The same for their spectral functions."""
+    if angle < left_axes.shape[0]:
+        _load_hermitian(left, left_axes[angle], start, count, w, _AL)
+    if angle < right_axes.shape[0]:
+        _load_hermitian(right, right_axes[angle], start, count, w, _AR)
+
+
+@njit(inline="always")
 def _scatter(w, j, v2):
     """X = v^2 g_left g_right as X_0, the part of its vector that stays when left and right change places, and the part
     i v^2 g_left x g_right that changes sign; and 1/det(1 - X)."""
@@ -296,13 +314,8 @@ def window_currents(left, left_a, left_axes, right, right_a, right_axes, v2_cons
         count = min(LANES, v2_row.size - start)
         _fill(v2_row, start, count, w, _HOP)
         for angle in range(numbers.size):
-            # A half with one axis for all chains is loaded once.
-            if angle < left_axes.shape[0]:
-                _load(left, left_axes[angle], start, count, w, _L)
-                _load_hermitian(left_a, left_axes[angle], start, count, w, _AL)
-            if angle < right_axes.shape[0]:
-                _load(right, right_axes[angle], start, count, w, _R)
-                _load_hermitian(right_a, right_axes[angle], start, count, w, _AR)
+            _load_sides(angle, left, left_axes, right, right_axes, start, count, w)
+            _load_spectral_sides(angle, left_a, left_axes, right_a, right_axes, start, count, w)
             for j in range(count):
                 v2 = v2_constant + w[_HOP + j]
                 x0, sx, sy, sz, cx, cy, cz, scale = _scatter(w, j, v2)
@@ -336,12 +349,8 @@ def window_spins(left, left_a, left_axes, right, right_a, right_axes, v2_constan
         count = min(LANES, v2_row.size - start)
         _fill(v2_row, start, count, w, _HOP)
         for angle in range(numbers.size):
-            if angle < left_axes.shape[0]:
-                _load(left, left_axes[angle], start, count, w, _L)
-                _load_hermitian(left_a, left_axes[angle], start, count, w, _AL)
-            if angle < right_axes.shape[0]:
-                _load(right, right_axes[angle], start, count, w, _R)
-                _load_hermitian(right_a, right_axes[angle], start, count, w, _AR)
+            _load_sides(angle, left, left_axes, right, right_axes, start, count, w)
+            _load_spectral_sides(angle, left_a, left_axes, right_a, right_axes, start, count, w)
             for j in range(count):
                 v2 = v2_constant + w[_HOP + j]
                 x0, sx, sy, sz, cx, cy, cz, scale = _scatter(w, j, v2)
@@ -373,10 +382,7 @@ def sea_currents(left, left_axes, right, right_axes, v2_constant, v2_row, step, 
         _fill(step[0], start, count, w, _RE)
         _fill(step[1], start, count, w, _IM)
         for angle in range(numbers.size):
-            if angle < left_axes.shape[0]:
-                _load(left, left_axes[angle], start, count, w, _L)
-            if angle < right_axes.shape[0]:
-                _load(right, right_axes[angle], start, count, w, _R)
+            _load_sides(angle, left, left_axes, right, right_axes, start, count, w)
             for j in range(count):
                 _, _, _, _, cx, cy, cz, scale = _scatter(w, j, v2_constant + w[_HOP + j])
                 scale = 4.0 * scale * complex(w[_RE + j], w[_IM + j])
@@ -397,10 +403,7 @@ def sea_spins(left, left_axes, right, right_axes, v2_constant, v2_row, step, num
         _fill(step[0], start, count, w, _RE)
         _fill(step[1], start, count, w, _IM)
         for angle in range(numbers.size):
-            if angle < left_axes.shape[0]:
-                _load(left, left_axes[angle], start, count, w, _L)
-            if angle < right_axes.shape[0]:
-                _load(right, right_axes[angle], start, count, w, _R)
+            _load_sides(angle, left, left_axes, right, right_axes, start, count, w)
             for j in range(count):
                 x0, sx, sy, sz, cx, cy, cz, scale = _scatter(w, j, v2_constant + w[_HOP + j])
                 l0, lx, ly, lz = _get(w, _L, j)
@@ -424,10 +427,7 @@ def scatter_eigenvalues(left, left_axes, right, right_axes, v2_constant, v2_row,
         count = min(LANES, v2_row.size - start)
         _fill(v2_row, start, count, w, _HOP)
         for angle in range(out.shape[0]):
-            if angle < left_axes.shape[0]:
-                _load(left, left_axes[angle], start, count, w, _L)
-            if angle < right_axes.shape[0]:
-                _load(right, right_axes[angle], start, count, w, _R)
+            _load_sides(angle, left, left_axes, right, right_axes, start, count, w)
             for j in range(count):
                 x0, sx, sy, sz, cx, cy, cz, _ = _scatter(w, j, v2_constant + w[_HOP + j])
                 dx, dy, dz = sx + cx, sy + cy, sz + cz
