@@ -42,19 +42,20 @@ CONVENTION = (
 OWN_ATTRIBUTES = ("cell_area", "cell_area_units", "convention")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class AnglePolynomials:
-    """Both torque coefficients at one voltage, piecewise cubic in the angle; the layout of scipy.interpolate.PPoly.
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class TorqueSplines:
+    """Both torque coefficients on one magnet as piecewise bicubic polynomials of angle and voltage.
 
-    In interval i the coefficient is sum_j c[j, i] (angle - breakpoints[i])^(3 - j).
+    In voltage interval v and angle interval a coefficient number c (0 damping-like, 1 field-like) is
+    sum_ij coefficients[i, v, c, j, a] (voltage - voltage_breaks[v])^(3 - i) (angle - angle_breaks[a])^(3 - j).
 
-    breakpoints : (n + 1,), rad
-    damping_like, field_like : (4, n), eV per cell and rad^(3 - j)
+    angle_breaks : (angles,), rad; voltage_breaks : (voltages,), V
+    coefficients : (4, voltages - 1, 2, 4, angles - 1), eV per cell, V^(i - 3) and rad^(j - 3)
     """
 
-    breakpoints: np.ndarray
-    damping_like: np.ndarray
-    field_like: np.ndarray
+    angle_breaks: np.ndarray
+    voltage_breaks: np.ndarray
+    coefficients: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -188,15 +189,12 @@ class TorqueMap:
 
         angle (rad) and voltage (V) are broadcast against each other; InputError for a value outside the map.
         """
-        # Axes of the table: (power, interval) in voltage, which coefficient, (power, interval) in angle.
-        surface = NdPPoly(self._table.c.transpose(3, 0, 4, 1, 2), (self._angle_breakpoints, self._table.x))
-        values = surface((self._within("angle", angle), self._within("voltage", voltage)))
+        # NdPPoly wants (powers, intervals, coefficient) of the angle, then of the voltage.
+        splines = self.splines
+        axes = (splines.angle_breaks, splines.voltage_breaks)
+        surface = NdPPoly(splines.coefficients.transpose(3, 0, 4, 1, 2), axes)
+        values = surface((self.within("angle", angle), self.within("voltage", voltage)))
         return values[..., 0], values[..., 1]
-
-    def at_voltage(self, voltage: float) -> AnglePolynomials:
-        """The coefficients at one voltage (V) as piecewise cubics of the angle; InputError outside the map."""
-        damping_like, field_like = self._table(self._within("voltage", voltage))
-        return AnglePolynomials(breakpoints=self._angle_breakpoints, damping_like=damping_like, field_like=field_like)
 
     def per_area(self, angle: ArrayLike, voltage: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Coefficients (tau_DL, tau_FL) of the torque on the free magnet in J/m^2; arguments as in `coefficients`."""
@@ -213,23 +211,31 @@ class TorqueMap:
         return area_si / (self.area * NM2)
 
     @functools.cached_property
-    def _table(self) -> PPoly:
-        """Spline in the voltage of the spline coefficients in the angle: voltage -> (2, 4, angle intervals).
+    def splines(self) -> TorqueSplines:
+        """The interpolation of the torque on the free magnet."""
+        return self._splines(self.damping_like, self.field_like)
 
-        Interpolation is linear in the data, so the order of the two directions does not matter.
-        """
+    @functools.cached_property
+    def splines_fixed(self) -> TorqueSplines:
+        """The interpolation of the torque on the fixed magnet."""
+        return self._splines(self.damping_like_fixed, self.field_like_fixed)
+
+    def _splines(self, damping_like: np.ndarray, field_like: np.ndarray) -> TorqueSplines:
+        # Interpolation is linear in the data, so the order of the two directions does not matter.
         low = "clamped" if self.angle[0] <= GRID_TOLERANCE else "not-a-knot"
         high = "clamped" if self.angle[-1] >= np.pi - GRID_TOLERANCE else "not-a-knot"
-        values = np.stack([self.damping_like, self.field_like], axis=1)
+        values = np.stack([damping_like, field_like], axis=1)
         in_angle = _spline(self.angle, values, (low, high)).c  # (power, interval, 2, voltages)
-        return _spline(self.voltage, in_angle.transpose(3, 2, 0, 1), ("not-a-knot", "not-a-knot"))
+        in_voltage = _spline(self.voltage, in_angle.transpose(3, 2, 0, 1), ("not-a-knot", "not-a-knot"))
+        return TorqueSplines(
+            angle_breaks=_breakpoints(self.angle), voltage_breaks=in_voltage.x, coefficients=in_voltage.c
+        )
 
-    @property
-    def _angle_breakpoints(self) -> np.ndarray:
-        return _breakpoints(self.angle)
+    def within(self, name: str, values: ArrayLike) -> np.ndarray:
+        """The values as an array, drawn in to the ends of the grid `name` where they are beyond by rounding only.
 
-    def _within(self, name: str, values: ArrayLike) -> np.ndarray:
-        """The values as an array, drawn in to the ends of the grid `name` where they are beyond by rounding only."""
+        InputError for values outside the map.
+        """
         grid, unit = getattr(self, name), {"angle": "rad", "voltage": "V"}[name]
         values = np.asarray(values, dtype=float)
         inside = (values >= grid[0] - GRID_TOLERANCE) & (values <= grid[-1] + GRID_TOLERANCE)

@@ -58,7 +58,7 @@ LEVELS = {
 }
 """Level of each module; a module may import those of lower levels, and its own folder."""
 RIGHT_OF_THE_SEAM = {"llg"}
-ALLOWED_RIGHT = {"errors", "units", "spin", "parallel", "store", "torquemap", "llg"}
+ALLOWED_RIGHT = {"compiling", "errors", "units", "spin", "parallel", "store", "torquemap", "llg"}
 ONLY_LEVEL_0 = {"parallel", "store"}
 
 

@@ -64,10 +64,18 @@ def test_cubics_of_the_voltage_are_reproduced():
     np.testing.assert_allclose(fl, field_like(ANGLES[:, np.newaxis], voltages), atol=ROUNDING)
 
 
+def at_voltage(tmap, voltage):
+    """The cubics in the angle, (2, 4, intervals), from the polynomials in angle and voltage."""
+    splines = tmap.splines
+    i = np.searchsorted(splines.voltage_breaks, voltage, side="right") - 1
+    powers = (voltage - splines.voltage_breaks[i]) ** np.arange(3, -1, -1)
+    return np.einsum("i,icja->cja", powers, splines.coefficients[:, i])
+
+
 def test_slope_vanishes_at_0_and_pi_where_the_grid_contains_them():
-    polynomials = make_map().at_voltage(0.5)
-    for c in (polynomials.damping_like, polynomials.field_like):
-        width = np.diff(polynomials.breakpoints)[-1]
+    tmap = make_map()
+    for c in at_voltage(tmap, 0.5):
+        width = np.diff(tmap.splines.angle_breaks)[-1]
         assert abs(c[2, 0]) < ROUNDING
         assert abs(3 * c[0, -1] * width**2 + 2 * c[1, -1] * width + c[2, -1]) < ROUNDING
 
@@ -79,15 +87,24 @@ def test_slope_is_free_where_the_grid_ends_elsewhere():
     np.testing.assert_allclose(np.diff(dl), np.diff(exact), rtol=1e-3)
 
 
-def test_polynomials_at_a_voltage_are_the_coefficients():
+def test_splines_are_the_coefficients():
     tmap = make_map()
-    polynomials = tmap.at_voltage(0.37)
+    breaks = tmap.splines.angle_breaks
     angles = np.linspace(0, np.pi, 77)
-    i = np.clip(np.searchsorted(polynomials.breakpoints, angles, side="right") - 1, 0, ANGLES.size - 2)
-    powers = (angles - polynomials.breakpoints[i]) ** np.arange(3, -1, -1)[:, np.newaxis]
-    dl, fl = tmap.coefficients(angles, 0.37)
-    np.testing.assert_allclose(np.sum(polynomials.damping_like[:, i] * powers, axis=0), dl, atol=ROUNDING)
-    np.testing.assert_allclose(np.sum(polynomials.field_like[:, i] * powers, axis=0), fl, atol=ROUNDING)
+    i = np.clip(np.searchsorted(breaks, angles, side="right") - 1, 0, ANGLES.size - 2)
+    powers = (angles - breaks[i]) ** np.arange(3, -1, -1)[:, np.newaxis]
+    found = np.sum(at_voltage(tmap, 0.37)[:, :, i] * powers, axis=1)
+    np.testing.assert_allclose(found, tmap.coefficients(angles, 0.37), atol=ROUNDING)
+
+
+def test_splines_of_the_fixed_magnet_are_those_of_a_map_with_the_magnets_exchanged():
+    tmap = make_map()
+    other = dataclasses.replace(
+        tmap, damping_like=tmap.damping_like_fixed, field_like=tmap.field_like_fixed,
+        damping_like_fixed=tmap.damping_like, field_like_fixed=tmap.field_like,
+    )  # fmt: skip
+    np.testing.assert_array_equal(tmap.splines_fixed.coefficients, other.splines.coefficients)
+    assert np.max(np.abs(tmap.splines_fixed.coefficients - tmap.splines.coefficients)) > ROUNDING
 
 
 @pytest.mark.parametrize("voltages", [[-0.3, 0.3], [-0.3, 0.1, 0.3]])
@@ -112,9 +129,6 @@ def test_outside_the_map_is_refused(angle, voltage, name):
     with pytest.raises(InputError, match=name) as refusal:
         make_map().coefficients(angle, voltage)
     assert "\n" not in str(refusal.value)
-    if name.startswith("voltage") and np.ndim(voltage) == 0:
-        with pytest.raises(InputError, match=name):
-            make_map().at_voltage(voltage)
 
 
 def test_si_values_follow_from_the_area():

@@ -1,164 +1,136 @@
-r"""Equation of motion of one moment under a torque map, with thermal field: integrator and single trajectories.
-
-    dm/dt = -gamma m x (B + B_th) + alpha m x dm/dt + gamma/(Ms Vol) [tau_DL m x (p x m) - tau_FL m x p]
-
-with tau in J for the whole free layer, in the spin frame of the map (hence the minus sign: m is the moment, m = -s), so
-that tau_FL acts as a field +tau_FL/(Ms Vol) along p. With T all terms but the damping one,
-dm/dt = (T + alpha m x T)/(1 + alpha^2), integrated by Heun's method in the sense of Stratonovich.
-
-The thermal field (W. F. Brown, Phys. Rev. 130, 1677 (1963)) stands in T beside B, so it is turned and scaled like B.
-Its three components are independent Gaussian numbers, constant over a step dt, of variance
-
-    sigma^2 = 2 alpha kT/(gamma Ms Vol dt).
-
-The transverse part h of it moves m at the rate gamma (h + alpha m x h)/(1 + alpha^2), up to a right angle, and
-|h + alpha m x h|^2 = (1 + alpha^2) |h|^2: each tangent component of m diffuses by gamma^2 sigma^2 dt/(1 + alpha^2) per
-time. The damping moves m downhill with the mobility alpha gamma/((1 + alpha^2) Ms Vol). Einstein's relation, diffusion
-= 2 kT mobility, is the variance above, and the Boltzmann distribution the equilibrium.
-"""
+"""Moments in motion: many at once, each under an equation of its own, and single trajectories."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
-from scipy.interpolate import PPoly
 
 from qtorque.errors import InputError
-from qtorque.llg._dynamics_kernels import heun, reduced_rate
+from qtorque.llg.drive import FieldDrive, Waveform
+from qtorque.llg.equation import EquationOfMotion, TorqueSource, equation_of_motion
+from qtorque.llg.lanes import LANES, Block
 from qtorque.llg.macrospin import Macrospin, require_positive
-from qtorque.torquemap import GRID_TOLERANCE, TorqueMap
-from qtorque.units import BOLTZMANN, GYROMAGNETIC_RATIO, joule
+from qtorque.llg.pair import CoupledMacrospins, PairEquation, pair_equation
+from qtorque.units import GYROMAGNETIC_RATIO
 
 LARGEST_PRECESSION_ANGLE = 0.1
 """rad a step. Heun's method blows up a precession by a factor 1 + x^4/8 a step of x rad, a damping of -x^3/8: at 0.1 it
 takes 1.2 % from a Gilbert damping of 0.01, at 0.2 already 10 %."""
 
-BLOCK_STEPS = 250
-"""Steps for which random numbers are held at once: 6 kB a trajectory, so that those of 64 stay in the nearer caches."""
-
-
 NO_STEPS = np.empty(0, dtype=np.int64)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class EquationOfMotion:
-    """Deterministic equation of motion of one magnet under one torque; fields in T.
+class Moments:
+    """Moments advanced together; the state of an integration, changed by `advance`.
 
-    field : (3,); tensor : (3, 3), B = field + tensor m; fixed : (3,), p
-    angles, damping_like, field_like : (k + 1,), (4, k), (4, k)
-        tau/(Ms Vol) as piecewise cubics of the angle (scipy's PPoly layout), spin frame.
+    Parameters
+    ----------
+    equations
+        One for all moments, or one for each. `EquationOfMotion` of single moments, or `PairEquation` of pairs.
+    m : (n, 3), (n, 2, 3) of pairs, or one direction for all
+        Unit vectors.
+    dt : s
+        Length of a step. Thermal fluctuations are those of a field that is constant over it.
+    streams : (n, 3) of whole numbers
+        Address (seed, point, trajectory) of the random numbers of each moment or pair; needed at temperatures > 0.
+    watch : (3,)
+        `crossed` then tells the first step after which m.watch has another sign than at the start.
+
+    Notes
+    -----
+    With a thermal field steps are Heun's (Stratonovich), without the classical ones of Runge and Kutta, order 4. What
+    happens to a moment depends on its equation, start and address alone, not on the others.
     """
 
-    alpha: float
-    field: np.ndarray
-    tensor: np.ndarray
-    fixed: np.ndarray
-    angles: np.ndarray
-    damping_like: np.ndarray
-    field_like: np.ndarray
-
-    def rate(self, m: np.ndarray) -> np.ndarray:
-        """dm/dt in 1/s at one direction m, (3,) -> (3,)."""
-        return GYROMAGNETIC_RATIO / (1 + self.alpha**2) * reduced_rate(m, *self._kernel_arguments())
-
-    def advance(
+    def __init__(
         self,
-        m: np.ndarray,
-        steps: int,
+        equations: EquationOfMotion | PairEquation | Sequence[EquationOfMotion] | Sequence[PairEquation],
+        m: ArrayLike,
         dt: float,
         *,
-        sample_steps: np.ndarray = NO_STEPS,
-        thermal_field: float = 0.0,
-        generators: Sequence[np.random.Generator] = (),
-    ) -> np.ndarray:
-        """Advance independent moments in place and return them after the steps `sample_steps`.
+        streams: np.ndarray | None = None,
+        watch: ArrayLike | None = None,
+    ):
+        given: list[Any] = list(equations) if isinstance(equations, (list, tuple)) else [equations]
+        start = np.asarray(m, dtype=float)
+        self._pairs = isinstance(given[0], PairEquation)
+        single = 2 if self._pairs else 1
+        if start.ndim == single:
+            start = np.broadcast_to(start, (len(given), *start.shape))
+        self.size, self.dt, self._steps = start.shape[0], dt, 0
+        lanes = LANES // single
+        self._blocks = [
+            Block(
+                start[i : i + lanes].reshape(-1, single, 3), None if streams is None else streams[i : i + lanes], watch
+            )
+            for i in range(0, self.size, lanes)
+        ]
+        self._lanes = lanes
+        self.set_equations(given)
+
+    def set_equations(self, equations: Sequence[EquationOfMotion] | Sequence[PairEquation]) -> None:
+        """Go on under other equations, with their drives at time 0."""
+        of_each: list[Any] = list(equations) * (self.size if len(equations) == 1 else 1)
+        if len(of_each) != self.size:
+            raise ValueError(f"{len(of_each)} equations for {self.size} moments")
+        self._steps = 0
+        for i, block in enumerate(self._blocks):
+            block.set_equations(of_each[i * self._lanes : (i + 1) * self._lanes], self.dt)
+
+    @property
+    def m(self) -> np.ndarray:
+        """Present directions, (n, 3) or (n, 2, 3)."""
+        return self._shaped(np.concatenate([block.directions() for block in self._blocks]))
+
+    @property
+    def time(self) -> float:
+        """s since the present equations were set."""
+        return self._steps * self.dt
+
+    @property
+    def crossed(self) -> np.ndarray:
+        """Number of the first step after which m.watch had changed its sign, -1 where it has not, (n,)."""
+        return np.concatenate([block.crossed() for block in self._blocks])
+
+    def advance(self, steps: int, *, sample_steps: np.ndarray = NO_STEPS, every: int | None = None) -> np.ndarray:
+        """Take steps, and return the directions after some of them.
 
         Parameters
         ----------
-        m : (n, 3), unit vectors, changed in place
-        steps, dt : number of steps and length of a step in s
-        sample_steps : (s,) int, ascending within 1 .. steps
-        thermal_field : standard deviation of each component, T
-        generators : one source of standard normal numbers for each moment; none without thermal field
+        steps : how many
+        sample_steps : (s,), ascending within 1 .. steps
+        every : record after each so many steps instead
 
         Returns
         -------
-        (s, n, 3)
+        (s, n, 3), or (s, n, 2, 3) of pairs
         """
-        samples = np.empty((sample_steps.size, *m.shape))
-        normals = np.zeros((m.shape[0], BLOCK_STEPS, 3))
-        step = GYROMAGNETIC_RATIO * dt / (1 + self.alpha**2)
-        for first in range(0, steps, BLOCK_STEPS):
-            count = min(BLOCK_STEPS, steps - first)
-            for block, generator in zip(normals, generators, strict=False):
-                generator.standard_normal(out=block[:count])
-            begin, end = np.searchsorted(sample_steps, [first, first + count], side="right")
-            heun(m, normals, count, step, thermal_field, *self._kernel_arguments(),
-                 sample_steps[begin:end] - first, samples[begin:end])  # fmt: skip
-        return samples
+        if every is not None:
+            sample_steps = np.arange(every, steps + 1, every)
+        samples = [
+            block.advance(self._steps, steps, self.dt, np.asarray(sample_steps, dtype=np.int64))
+            for block in self._blocks
+        ]
+        self._steps += steps
+        return self._shaped(np.concatenate(samples, axis=1))
 
-    def largest_field(self) -> float:
-        """An upper bound of |dm/dt|/gamma at small damping, T."""
-        pull, push = (PPoly(c, self.angles)(self.angles) for c in (self.damping_like, self.field_like))
-        eigenvalues = np.linalg.eigvalsh(self.tensor)
-        internal = eigenvalues[-1] - eigenvalues[0]
-        return float(np.linalg.norm(self.field) + internal + np.max(np.abs(pull) + np.abs(push)))
+    def advance_adaptively(self, start: float, end: float, tolerance: float) -> None:
+        """From time `start` to `end` (s) without thermal field, by the Dormand-Prince method of order 5(4).
 
-    def _kernel_arguments(
-        self,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, np.ndarray, np.ndarray, np.ndarray]:
-        return self.field, self.tensor, self.fixed, self.alpha, self.angles, self.damping_like, self.field_like
+        The largest component of the estimated error of a step is kept below the tolerance. Drives should be smooth
+        within the interval.
+        """
+        for block in self._blocks:
+            block.advance_adaptively(start, end, tolerance)
 
-
-def equation_of_motion(free: Macrospin, tmap: TorqueMap | None, voltage: float) -> EquationOfMotion:
-    """The equation of motion at one voltage (V); without a map there is no torque and the voltage means nothing.
-
-    Raises
-    ------
-    InputError
-        For a voltage outside the map, or a map that does not reach from 0 to pi: a trajectory may visit any angle.
-    """
-    if tmap is None:
-        angles, damping_like, field_like = np.array([0.0, math.pi]), np.zeros((4, 1)), np.zeros((4, 1))
-    else:
-        if tmap.angle[0] > GRID_TOLERANCE or tmap.angle[-1] < math.pi - GRID_TOLERANCE:
-            raise InputError(
-                f"angle of the torque map runs from {tmap.angle[0]:.6g} to {tmap.angle[-1]:.6g} rad; "
-                "dynamics needs all angles, compute the map from 0 to pi"
-            )
-        at_voltage = tmap.at_voltage(voltage)
-        to_tesla = joule(tmap.cells(free.area)) / free.moment
-        angles = np.array(at_voltage.breakpoints)
-        damping_like, field_like = to_tesla * at_voltage.damping_like, to_tesla * at_voltage.field_like
-    return EquationOfMotion(
-        alpha=float(free.alpha),
-        field=np.array(free.field),
-        tensor=free.field_tensor,
-        fixed=np.array(free.fixed),
-        angles=angles,
-        damping_like=np.ascontiguousarray(damping_like),
-        field_like=np.ascontiguousarray(field_like),
-    )
-
-
-def thermal_field(free: Macrospin, temperature: float, dt: float) -> float:
-    """Standard deviation sqrt(2 alpha kT/(gamma Ms Vol dt)) of each component of the thermal field in a step dt (s), T.
-
-    InputError unless the temperature (K) is finite and not negative.
-    """
-    if not 0 <= temperature < math.inf:
-        raise InputError(f"temperature={temperature!r} is out of range; give a number of kelvin >= 0")
-    return math.sqrt(2 * free.alpha * BOLTZMANN * temperature / (GYROMAGNETIC_RATIO * free.moment * dt))
-
-
-def normal_numbers(seed: int, point: int, trajectory: int) -> np.random.Generator:
-    """The stream of random numbers at the address (seed, point, trajectory), whoever asks for it and when."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(point, trajectory))))
+    def _shaped(self, directions: np.ndarray) -> np.ndarray:
+        return directions if self._pairs else directions[..., 0, :]
 
 
 def number_of_steps(duration: float, dt: float) -> int:
@@ -182,39 +154,57 @@ def require_count(name: str, value: int) -> None:
 
 def require_seed(seed: int) -> None:
     """InputError unless the seed is a whole number >= 0."""
-    if not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise InputError(f"seed={seed!r} is no seed; give a whole number >= 0")
+    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
+        raise InputError(f"seed={seed!r} is no seed; give a whole number >= 0 and below 2^64")
 
 
-def require_fine_step(equation: EquationOfMotion, dt: float) -> None:
-    """InputError if the moment can precess by more than `LARGEST_PRECESSION_ANGLE` in a step dt (s)."""
+def require_fine_step(equation: EquationOfMotion | PairEquation, dt: float) -> None:
+    """InputError if a moment can turn by more than `LARGEST_PRECESSION_ANGLE` in a step dt (s).
+
+    By precession, or by a thermal field of one standard deviation.
+    """
     largest = equation.largest_field()
     if GYROMAGNETIC_RATIO * largest * dt > LARGEST_PRECESSION_ANGLE:
         limit = LARGEST_PRECESSION_ANGLE / (GYROMAGNETIC_RATIO * largest)
         raise InputError(f"dt={dt!r} s is too long for fields of up to {largest:.3g} T; give at most {limit:.2g} s")
+    kick = GYROMAGNETIC_RATIO * equation.fluctuation * math.sqrt(dt)
+    if kick > LARGEST_PRECESSION_ANGLE:
+        limit = dt * (LARGEST_PRECESSION_ANGLE / kick) ** 2
+        raise InputError(f"dt={dt!r} s is too long for thermal turns of {kick:.2g} rad; give at most {limit:.2g} s")
 
 
 def run(
-    free: Macrospin,
-    tmap: TorqueMap | None,
+    free: Macrospin | CoupledMacrospins,
+    source: TorqueSource | None,
     *,
-    voltage: float = 0.0,
+    voltage: float | Waveform | None = None,
+    current_density: float | Waveform | None = None,
+    field: FieldDrive | None = None,
     initial: str | ArrayLike,
     duration: float,
-    dt: float,
+    dt: float | None = None,
+    tolerance: float | None = None,
     temperature: float = 0.0,
     seed: int = 0,
     samples: int = 1000,
 ) -> xr.Dataset:
     """One trajectory, from exactly the given direction (at 0 K a moment along an axis of symmetry stays there).
 
+    At T > 0 by Heun's method (Stratonovich), at T = 0 by the classical Runge-Kutta method of order 4 in steps of `dt`,
+    or with `tolerance` in steps of its own by the method of Dormand and Prince of order 5(4).
+
     Parameters
     ----------
-    free, tmap
-        The free layer, and the torque on it; None is no torque.
-    voltage : V
-    initial : "parallel" (p), "antiparallel" (-p) or a unit vector
+    free, source
+        The free layer or two coupled ones, and the torque: a torque map, a closed form, or None.
+    voltage, current_density : V or A/m^2
+        A number or a `Waveform`, one of the two.
+    field : FieldDrive
+        A field that changes with time, added to that of the free layer.
+    initial : "parallel" (p), "antiparallel" (-p) or a unit vector; two unit vectors for a pair
     duration, dt : s
+    tolerance
+        Largest error of a step, at T = 0 in place of dt. Below 1e-13 rounding wins.
     temperature : K
     seed
         Of the thermal field.
@@ -223,47 +213,90 @@ def run(
 
     Returns
     -------
-    Dataset with m (time, xyz).
+    Dataset with m (time, xyz), of a pair (time, magnet, xyz).
 
     Raises
     ------
     InputError
         For a value out of range, a voltage outside the map, a map that does not cover 0 to pi, a dt too long for the
-        precession.
+        precession, dt and tolerance both or neither.
     """
-    steps = number_of_steps(duration, dt)
-    recorded = output_steps(steps, samples)
     require_seed(seed)
-    fluctuation = thermal_field(free, temperature, dt)
-    equation = equation_of_motion(free, tmap, voltage)
-    require_fine_step(equation, dt)
+    require_count("samples", samples)
+    if (dt is None) == (tolerance is None):
+        raise InputError("give a step dt= (s), or at temperature 0 a tolerance= in its place")
+    build: Any = pair_equation if isinstance(free, CoupledMacrospins) else equation_of_motion
+    equation = build(free, source, voltage, current_density=current_density, field=field, temperature=temperature)
     start = free.initial_direction(initial)
-    generators = [normal_numbers(seed, 0, 0)] if fluctuation else []
-    path = equation.advance(
-        start[np.newaxis].copy(), steps, dt,
-        sample_steps=recorded[1:], thermal_field=fluctuation, generators=generators,
-    )  # fmt: skip
-    m = np.concatenate([start[np.newaxis], path[:, 0]])
+    if dt is None:
+        if temperature > 0:
+            raise InputError(f"temperature={temperature!r} has no smooth trajectory; give dt= in place of tolerance=")
+        times, m = _adaptive_path(equation, start, duration, tolerance or 0.0, samples)
+    else:
+        steps = number_of_steps(duration, dt)
+        recorded = output_steps(steps, samples)
+        require_fine_step(equation, dt)
+        moments = Moments(equation, start[np.newaxis], dt, streams=np.array([[seed, 0, 0]], dtype=np.uint64))
+        path = moments.advance(steps, sample_steps=recorded[1:])
+        times, m = recorded * dt, np.concatenate([start[np.newaxis], path[:, 0]])
+    dims = ("time", "xyz") if m.ndim == 2 else ("time", "magnet", "xyz")
+    integration = {"dt": dt} if dt is not None else {"tolerance": tolerance}
+    drive = equation.drive
     return xr.Dataset(
-        {"m": (("time", "xyz"), m, {"units": "1", "long_name": "direction of the free moment"})},
-        {"time": time_coordinate(recorded, dt), "xyz": ["x", "y", "z"]},
-        attrs={"voltage": float(voltage), **run_attributes(free, initial, dt, temperature, seed)},
+        {"m": (dims, m, {"units": "1", "long_name": "direction of the free moment"})},
+        {"time": time_coordinate(times), "xyz": ["x", "y", "z"]},
+        attrs={
+            "current_density" if current_density is not None else "voltage": drive.peak,
+            **integration,
+            **run_attributes(free, initial, temperature, seed),
+        },
     )
 
 
-def time_coordinate(steps: np.ndarray, dt: float) -> tuple[str, np.ndarray, dict[str, str]]:
-    """The coordinate time (s) of recorded steps."""
-    return "time", steps * dt, {"units": "s", "long_name": "time"}
+def _adaptive_path(
+    equation: EquationOfMotion | PairEquation, start: np.ndarray, duration: float, tolerance: float, samples: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Times and directions of one moment; steps end at every sample and at every kink of the drives."""
+    require_positive("duration", duration)
+    if not 0 < tolerance < 1:
+        raise InputError(f"tolerance={tolerance!r} is out of range; give a number within 0 .. 1")
+    times = np.linspace(0, duration, samples + 1)
+    kinks = [kink for kink in equation.kinks if 0 < kink < duration]
+    stops = np.union1d(times, kinks)
+    moments = Moments(equation, start[np.newaxis], dt=duration)
+    path = [start]
+    for begin, end in zip(stops[:-1], stops[1:], strict=True):
+        moments.advance_adaptively(begin, end, tolerance)
+        if end in times:
+            path.append(moments.m[0])
+    return times, np.array(path)
+
+
+def time_coordinate(times: np.ndarray) -> tuple[str, np.ndarray, dict[str, str]]:
+    """The coordinate time (s)."""
+    return "time", times, {"units": "s", "long_name": "time"}
 
 
 def run_attributes(
-    free: Macrospin, initial: str | ArrayLike, dt: float, temperature: float, seed: int
+    free: Macrospin | CoupledMacrospins, initial: str | ArrayLike, temperature: float, seed: int
 ) -> dict[str, str | float | tuple[float, ...]]:
     """What a result depends on, as attributes; the free layer as free_<name>, SI."""
     return {
         "initial": initial if isinstance(initial, str) else str(np.asarray(initial).tolist()),
-        "dt": dt,
         "temperature": temperature,
         "seed": seed,
-        **{f"free_{name}": value for name, value in dataclasses.asdict(free).items()},
+        **_attributes("free", free),
     }
+
+
+def _attributes(prefix: str, record: object) -> dict[str, str | float | tuple[float, ...]]:
+    """The fields of a record as attributes that NetCDF can hold: numbers, flat tuples, else text."""
+    found: dict[str, str | float | tuple[float, ...]] = {}
+    for field in dataclasses.fields(record):  # type: ignore[arg-type]
+        value = getattr(record, field.name)
+        if dataclasses.is_dataclass(value):
+            found |= _attributes(f"{prefix}_{field.name}", value)
+        else:
+            flat = isinstance(value, (float, int)) or np.asarray(value).ndim == 1
+            found[f"{prefix}_{field.name}"] = value if flat else str(value)
+    return found

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 
 from qtorque.errors import InputError
-from qtorque.llg.dynamics import EquationOfMotion, equation_of_motion
+from qtorque.llg.closed_forms import ClosedForm
+from qtorque.llg.dynamics import Moments
+from qtorque.llg.equation import EquationOfMotion, TorqueSource, equation_of_motion
 from qtorque.llg.macrospin import Macrospin
 from qtorque.spin import rotation
 from qtorque.torquemap import TorqueMap
@@ -60,26 +64,47 @@ class CriticalVoltage:
     magnetization: tuple[float, float, float]
 
 
-def growth_rate(free: Macrospin, tmap: TorqueMap | None, voltage: float, state: str = "antiparallel") -> complex:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CriticalCurrentDensity:
+    """Where a state loses its stability.
+
+    current_density : A/m^2
+    frequency, magnetization : as in `CriticalVoltage`
+    """
+
+    current_density: float
+    frequency: float
+    magnetization: tuple[float, float, float]
+
+
+def growth_rate(
+    free: Macrospin,
+    source: TorqueSource | None,
+    voltage: float | None = None,
+    state: str = "antiparallel",
+    *,
+    current_density: float | None = None,
+) -> complex:
     """Rate (1/s) at which a small deviation from a rest state grows: Re > 0 is unstable, Im >= 0 the angular frequency.
 
     The eigenvalue with the largest real part of the Jacobian of dm/dt in the tangent plane at the rest state near p
-    ("parallel") or -p ("antiparallel") at this voltage (V).
+    ("parallel") or -p ("antiparallel") at this voltage (V) or current density (A/m^2); without a drive it is 0.
 
     Raises
     ------
     InputError
         For a voltage outside the map, an unknown state, and where there is no rest state on this side of the equator.
     """
-    mode = _slowest_mode(free, equation_of_motion(free, tmap, voltage), state)
+    mode = _slowest_mode(free, equation_of_motion(free, source, voltage, current_density=current_density), state)
     if mode is None:
-        raise InputError(f"state={state!r} does not exist at voltage={voltage!r} V: the moment relaxes to elsewhere")
+        drive = f"voltage={voltage!r} V" if current_density is None else f"current_density={current_density!r} A/m^2"
+        raise InputError(f"state={state!r} does not exist at {drive}: the moment relaxes to elsewhere")
     return mode[1]
 
 
 def critical_voltage(
     free: Macrospin,
-    tmap: TorqueMap,
+    source: TorqueSource,
     state: str = "antiparallel",
     bracket: tuple[float, float] | None = None,
 ) -> CriticalVoltage | None:
@@ -90,9 +115,10 @@ def critical_voltage(
 
     Parameters
     ----------
+    source : torque map, or a closed form with its resistance_area
     state : "parallel" or "antiparallel"
     bracket : V, lowest and highest
-        Search there only; the whole map by default.
+        Search there only. By default the whole map; a closed form needs a bracket.
 
     Raises
     ------
@@ -100,33 +126,76 @@ def critical_voltage(
         For a bracket outside the map, an unknown state, alpha = 0 (nothing is stable), and a state that is unstable
         already at the voltage nearest to 0.
     """
-    low, high = (float(tmap.voltage[0]), float(tmap.voltage[-1])) if bracket is None else bracket
-    if not tmap.voltage[0] <= low <= high <= tmap.voltage[-1]:
-        raise InputError(
-            f"bracket={bracket!r} is no interval of the torque map, {tmap.voltage[0]:.6g} to {tmap.voltage[-1]:.6g} V; "
-            "give the lowest voltage first"
-        )
+    if isinstance(source, TorqueMap):
+        ends = float(source.voltage[0]), float(source.voltage[-1])
+        bracket = bracket or ends
+        if not ends[0] <= bracket[0] <= bracket[1] <= ends[1]:
+            raise InputError(
+                f"bracket={bracket!r} is no interval of the torque map, {ends[0]:.6g} to {ends[1]:.6g} V; "
+                "give the lowest voltage first"
+            )
+    loss = _first_loss(free, lambda v: equation_of_motion(free, source, v), "voltage", state, bracket)
+    if loss is None:
+        return None
+    voltage, mode = loss
+    return CriticalVoltage(voltage=voltage, **_mode_record(mode))
+
+
+def critical_current_density(
+    free: Macrospin, source: ClosedForm, state: str = "antiparallel", *, bracket: tuple[float, float]
+) -> CriticalCurrentDensity | None:
+    """The smallest |current density| within a bracket (A/m^2) at which a state loses its stability at 0 K.
+
+    As `critical_voltage`, under a torque in closed form.
+    """
+
+    def equation(current_density: float) -> EquationOfMotion:
+        return equation_of_motion(free, source, current_density=current_density)
+
+    loss = _first_loss(free, equation, "current_density", state, bracket)
+    if loss is None:
+        return None
+    current_density, mode = loss
+    return CriticalCurrentDensity(current_density=current_density, **_mode_record(mode))
+
+
+def _first_loss(
+    free: Macrospin,
+    equation: Callable[[float], EquationOfMotion],
+    drive: str,
+    state: str,
+    bracket: tuple[float, float] | None,
+) -> tuple[float, Mode] | None:
+    """The drive of smallest size within a bracket at which a state ends, and its last mode there."""
+    if bracket is None or not -math.inf < bracket[0] <= bracket[1] < math.inf:
+        raise InputError(f"bracket={bracket!r} is no interval; give the lowest {drive} and the highest")
     if free.alpha == 0:
         raise InputError("alpha=0 leaves no state stable; give a damping > 0")
+    low, high = bracket
 
-    def stable_mode(voltage: float) -> Mode | None:
-        mode = _slowest_mode(free, equation_of_motion(free, tmap, voltage), state)
+    def stable_mode(value: float) -> Mode | None:
+        mode = _slowest_mode(free, equation(value), state)
         return mode if mode is not None and mode[1].real < 0 else None
 
     origin = min(max(0.0, low), high)
     start = stable_mode(origin)
     if start is None:
-        raise InputError(f"state={state!r} is unstable already at voltage={origin:.6g} V; there is nothing to lose")
+        raise InputError(f"state={state!r} is unstable already at {drive}={origin:.6g}; there is nothing to lose")
     losses = []
     for end in [end for end in (low, high) if end != origin]:
         stable, mode = origin, start
-        for voltage in np.linspace(origin, end, SCAN_POINTS + 1)[1:]:
-            reached = stable_mode(voltage)
+        for value in np.linspace(origin, end, SCAN_POINTS + 1)[1:]:
+            reached = stable_mode(value)
             if reached is None:
-                losses.append(_bisect(stable_mode, stable, voltage, mode))
+                losses.append(_bisect(stable_mode, stable, value, mode))
                 break
-            stable, mode = voltage, reached
-    return min(losses, key=lambda loss: abs(loss.voltage), default=None)
+            stable, mode = value, reached
+    return min(losses, key=lambda loss: abs(loss[0]), default=None)
+
+
+def _mode_record(mode: Mode) -> dict[str, Any]:
+    m, eigenvalue = mode
+    return {"frequency": eigenvalue.imag / (2 * np.pi), "magnetization": tuple(m.tolist())}
 
 
 def energy_barrier(free: Macrospin, state: str = "antiparallel") -> float:
@@ -139,7 +208,7 @@ def energy_barrier(free: Macrospin, state: str = "antiparallel") -> float:
     InputError
         For an unknown state, and where the energy has not one minimum on the side of p and one on that of -p.
     """
-    equation = dataclasses.replace(equation_of_motion(free, None, 0.0), alpha=1.0)
+    equation = dataclasses.replace(equation_of_motion(free, None), alpha=1.0)
     minima = {}
     for name in ("parallel", "antiparallel"):
         mode = _slowest_mode(free, equation, name)
@@ -193,9 +262,9 @@ def _rest_state(equation: EquationOfMotion, start: np.ndarray) -> np.ndarray | N
     fastest = GYROMAGNETIC_RATIO * equation.largest_field()
     if fastest == 0:
         return None
-    moments = start[np.newaxis].copy()
-    dataclasses.replace(equation, alpha=1.0).advance(moments, RELAXATION_STEPS, RELAXATION_ANGLE / fastest)
-    m = moments[0]
+    moments = Moments(dataclasses.replace(equation, alpha=1.0), start[np.newaxis], RELAXATION_ANGLE / fastest)
+    moments.advance(RELAXATION_STEPS)
+    m = moments.m[0]
     for _ in range(NEWTON_STEPS):
         rate = equation.rate(m)
         if np.linalg.norm(rate) <= NEWTON_TOLERANCE * fastest:
@@ -215,17 +284,15 @@ def _tangents(m: np.ndarray) -> np.ndarray:
 
 def _jacobian(equation: EquationOfMotion, m: np.ndarray, tangents: np.ndarray) -> np.ndarray:
     """d(dm/dt)/dm within the tangent plane at m, (2, 2), 1/s: column b is the change along tangent b."""
-    columns = []
-    for tangent in tangents:
-        ahead, behind = m + DIFFERENCE_STEP * tangent, m - DIFFERENCE_STEP * tangent
-        length = np.linalg.norm(ahead)
-        change = equation.rate(ahead / length) - equation.rate(behind / length)
-        columns.append(tangents @ change / (2 * DIFFERENCE_STEP))
-    return np.stack(columns, axis=1)
+    shifts = DIFFERENCE_STEP * np.stack([tangents, -tangents])
+    ahead, behind = equation.rate((m + shifts) / np.sqrt(1 + DIFFERENCE_STEP**2))
+    return tangents @ (ahead - behind).T / (2 * DIFFERENCE_STEP)
 
 
-def _bisect(stable_mode: Callable[[float], Mode | None], stable: float, unstable: float, mode: Mode) -> CriticalVoltage:
-    """The voltage at which stable_mode(voltage) turns None, between a stable one with `mode` and an unstable one."""
+def _bisect(
+    stable_mode: Callable[[float], Mode | None], stable: float, unstable: float, mode: Mode
+) -> tuple[float, Mode]:
+    """Where stable_mode(drive) turns None, between a stable one with `mode` and an unstable one, and the mode there."""
     for _ in range(BISECTIONS):
         middle = (stable + unstable) / 2
         reached = stable_mode(middle)
@@ -233,7 +300,4 @@ def _bisect(stable_mode: Callable[[float], Mode | None], stable: float, unstable
             unstable = middle
         else:
             stable, mode = middle, reached
-    m, eigenvalue = mode
-    return CriticalVoltage(
-        voltage=float(stable), frequency=eigenvalue.imag / (2 * np.pi), magnetization=tuple(m.tolist())
-    )
+    return float(stable), mode

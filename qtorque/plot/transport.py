@@ -1,32 +1,24 @@
-"""Figures of results: each function takes what the package computes and returns a matplotlib `Figure`.
-
-Figures are made without pyplot, so no window system is asked for and nothing is kept behind the scenes; in a notebook a
-returned figure shows itself. `save_figure` writes one to a file. matplotlib is imported on first use.
-"""
+"""Figures of transport: transmissions, torques, couplings, disorder, the lattice."""
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import numpy as np
 import xarray as xr
 
-from qtorque import store
 from qtorque.brillouin import KMesh
 from qtorque.errors import InputError
+from qtorque.plot._figure import BLUE, GREY, VERMILION, blank_figure, legend_above_data, si_prefix
 from qtorque.units import energy_per_area
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "0.45"
-"""Of the colour-blind safe palette of M. Okabe and K. Ito (2008)."""
 DECADES = 6
 """Most decades that a logarithmic colour scale shows below its largest value."""
 ROUNDING = 1e-24
@@ -35,10 +27,6 @@ CLOSED = "0.85"
 """Grey of the momenta at which nothing is transmitted, or no channel is open."""
 NEGLIGIBLE = 1e-6
 """Part of a torque below this share of its unit is an error of the energy integrals, and has no shape to compare."""
-RESOLUTION = 200
-"""Dots per inch of a saved figure."""
-PREFIXES = {0: "", -3: "m", -6: "µ", -9: "n", -12: "p"}
-"""SI prefix of a power of ten."""
 CURVE_POINTS = 181
 """Points of a drawn curve."""
 STRAIGHT = 1e-6
@@ -111,8 +99,8 @@ def torque_versus_voltage(d: xr.Dataset) -> Figure:
         Result of `qtorque.spin_torque`.
     """
     at = d.sel(angle=math.pi / 2, method="nearest")
-    factor, prefix = _prefix(at[["damping_like", "field_like"]].to_array())
-    figure = _figure(9.4, 3.6)
+    factor, prefix = si_prefix(at[["damping_like", "field_like"]].to_array())
+    figure = blank_figure(9.4, 3.6)
     panels = figure.subplots(1, 2)
     for panel, name, title, colour, marker in (
         (panels[0], "damping_like", "damping-like", BLUE, "o"),
@@ -144,8 +132,8 @@ def torque_versus_angle(d: xr.Dataset, voltage: float) -> Figure:
     at = d.sel(voltage=voltage, method="nearest")
     angle = at["angle"].values
     fine = np.linspace(angle.min(), angle.max(), CURVE_POINTS)
-    factor, prefix = _prefix(at[["damping_like", "field_like"]].to_array())
-    figure = _figure(5.4, 5.0)
+    factor, prefix = si_prefix(at[["damping_like", "field_like"]].to_array())
+    figure = blank_figure(5.4, 5.0)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.2))
     for name, label, colour, marker in (
         ("damping_like", "damping-like", BLUE, "o"),
@@ -163,41 +151,11 @@ def torque_versus_angle(d: xr.Dataset, voltage: float) -> Figure:
     upper.set_ylabel(rf"torque  ({prefix}eV per cell)")
     upper.set_title(f"torque on the free magnet at {float(at['voltage']):g} V")
     _per_area_axis(upper, factor, d.attrs["cell_area"])
-    _legend_above_data(upper)
+    legend_above_data(upper)
     lower.axhline(0, color=GREY, linewidth=0.6, zorder=0)
     lower.set_ylabel("deviation from\nthe sine (%)")
     lower.set_xlabel(r"angle between the magnets $\theta$ (degrees)")
     lower.set_xticks(np.arange(0, 181, 45))
-    return figure
-
-
-def switching_probability(r: xr.Dataset, critical_voltage: float | None = None) -> Figure:
-    """Switching probability versus bias with its 95 % intervals.
-
-    Parameters
-    ----------
-    r
-        Result of `qtorque.llg.ensemble`.
-    critical_voltage
-        V; drawn as a line: where the initial state loses its stability at 0 K.
-    """
-    probability = r["switching_probability"]
-    interval = r["switching_probability_interval"]
-    bars = [abs(probability - interval.sel(bound=bound)).values for bound in ("lower", "upper")]
-    figure = _figure(5.4, 3.8)
-    panel = figure.subplots()
-    panel.errorbar(
-        r["voltage"], probability, yerr=bars, color=BLUE, marker="o", markersize=4.5, capsize=3,
-        label="ensemble, 95 % interval",
-    )  # fmt: skip
-    if critical_voltage is not None:
-        panel.axvline(critical_voltage, color=VERMILION, linestyle="--", label="critical voltage at 0 K")
-    panel.set_xlabel("bias voltage (V)")
-    panel.set_ylabel("switching probability")
-    panel.set_ylim(-0.04, 1.04)
-    initial, temperature = r.attrs.get("initial"), r.attrs.get("temperature")
-    panel.set_title(f"from {initial}, {temperature:g} K, {1e9 * float(r['time'][-1]):g} ns")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
@@ -212,7 +170,7 @@ def configuration_average(d: xr.Dataset) -> Figure:
     """
     value = d["value"]
     unit = "" if value.attrs["units"] == "1" else f" ({value.attrs['units']})"
-    figure = _figure(9.4, 3.8)
+    figure = blank_figure(9.4, 3.8)
     panels = figure.subplots(1, 2)
     spins = [
         (label, *(d[name].sel(spin=spin).values for name in ("conductance", "conductance_error", "clean_conductance")))
@@ -230,7 +188,7 @@ def configuration_average(d: xr.Dataset) -> Figure:
         panel.set_xlabel(value.attrs["long_name"] + unit)
         panel.set_ylabel(r"$e^2/h$ per primitive cell")
         panel.set_title(title)
-        _legend_above_data(panel)
+        legend_above_data(panel)
     return figure
 
 
@@ -243,7 +201,7 @@ def nonlocal_resistance(d: xr.Dataset) -> Figure:
         With `nonlocal_resistance` (energy, state) in Ohm and `spin_current` (energy, state), its component along z per
         injected current, as drivers/nonlocal_spin_valve.py writes them.
     """
-    figure = _figure(5.4, 5.0)
+    figure = blank_figure(5.4, 5.0)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     for state, colour, marker in (("parallel", BLUE, "o"), ("antiparallel", VERMILION, "s")):
         at = d.sel(state=state)
@@ -254,7 +212,7 @@ def nonlocal_resistance(d: xr.Dataset) -> Figure:
         panel.axhline(0, color=GREY, linewidth=0.6, zorder=0)
     upper.set_ylabel(r"$(V_2 - V_3)/I$  ($\Omega$)")
     upper.set_title("non-local resistance")
-    _legend_above_data(upper)
+    legend_above_data(upper)
     lower.set_ylabel("spin current in the bar\n" + r"along $z$, $(I_\uparrow - I_\downarrow)/I$")
     lower.set_xlabel("energy (eV)")
     return figure
@@ -277,7 +235,7 @@ def complex_bands(d: xr.Dataset, k: int = 0) -> Figure:
     energy = at["energy"].values
     spins = at["spin"].values.tolist()
     same = np.array_equal(at["q"].values[:, 0], at["q"].values[:, -1])
-    figure = _figure(6.0, 4.2)
+    figure = blank_figure(6.0, 4.2)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1))
     for spin, colour in zip(spins[:1] if same else spins, (BLUE, VERMILION), strict=False):
         q, propagating = at["q"].sel(spin=spin).values, at["propagating"].sel(spin=spin).values
@@ -327,11 +285,11 @@ def coupling_versus_thickness(d: xr.Dataset) -> Figure:
         r"$\Omega(0)-\Omega(\pi)$": (first, BLUE, "o", 6.0),
         r"$-2\tau_\mathrm{FL}(90\degree)$": (-2 * second, VERMILION, "x", 5.0),
     }
-    figure = _figure(9.4, 3.8)
+    figure = blank_figure(9.4, 3.8)
     panels = figure.subplots(1, 2)
     for panel, power, text in ((panels[0], 0, "coupling"), (panels[1], 2, r"$n^2\times$ coupling")):
         scaled = {label: y * layers**power for label, (y, *_) in routes.items()}
-        factor, prefix = _prefix(np.nan_to_num(np.concatenate(list(scaled.values()))))
+        factor, prefix = si_prefix(np.nan_to_num(np.concatenate(list(scaled.values()))))
         for label, (_, colour, marker, size) in routes.items():
             line = "-" if marker == "o" else ""
             panel.plot(
@@ -357,11 +315,11 @@ def torkance_versus_thickness(d: xr.Dataset) -> Figure:
         `damping_like_torkance` and `field_like_torkance` over `layers`, and the errors of either, `torkance_..._error`,
         as drivers/coupling.py saves them.
     """
-    figure = _figure(5.4, 3.8)
+    figure = blank_figure(5.4, 3.8)
     panel = figure.subplots()
     names = ("damping_like_torkance", "field_like_torkance")
     parts = [d[name].values for name in names]
-    factor, prefix = _prefix(np.concatenate(parts))
+    factor, prefix = si_prefix(np.concatenate(parts))
     for name, y, label, colour, marker in zip(
         names, parts, ("damping-like", "field-like"), (BLUE, VERMILION), ("o", "s"), strict=True
     ):
@@ -397,14 +355,14 @@ def layer_profile(d: xr.Dataset) -> Figure:
         `spin_current_response` over (part, bond) and `torque_response` over (part, layer), `magnet` (layer) and
         `lead_magnet` (lead, left and right), empty where there is none, as drivers/layer_profile.py saves them.
     """
-    figure = _figure(6.4, 5.4)
+    figure = blank_figure(6.4, 5.4)
     upper, lower = figure.subplots(2, 1, sharex=True)
     layer = np.arange(1, d.sizes["layer"] + 1)
     left, right = d["lead_magnet"].values
     depths = {"spin_current_response": np.arange(d.sizes["bond"]) + 0.5, "torque_response": layer}
     panels = zip((upper, lower), depths.items(), ("transverse spin current", "torque on a layer"), strict=True)
     for panel, (name, depth), text in panels:
-        factor, prefix = _prefix(d[name])
+        factor, prefix = si_prefix(d[name])
         for part, colour, marker in (("damping-like", BLUE, "o"), ("field-like", VERMILION, "s")):
             y = d[name].sel(part=part) / factor
             panel.plot(depth, y, marker + "-", color=colour, linewidth=0.8, markersize=3, label=part)
@@ -414,7 +372,7 @@ def layer_profile(d: xr.Dataset) -> Figure:
             if role:
                 panel.axvspan(place - 0.5, place + 0.5, color=CLOSED, linewidth=0, zorder=-1)
         panel.set_xlim(0, len(layer) + 1)
-    _legend_above_data(upper)
+    legend_above_data(upper)
     lower.set_xlabel("layer (magnets shaded, those in a lead too)")
     return figure
 
@@ -428,13 +386,13 @@ def transmitted_mixing_versus_thickness(d: xr.Dataset) -> Figure:
         `transmitted_mixing_conductance` (complex) over `layers`, as drivers/transmitted_mixing.py saves it.
     """
     t, layers = d["transmitted_mixing_conductance"], d["layers"]
-    figure = _figure(9.4, 3.6)
+    figure = blank_figure(9.4, 3.6)
     left, right = figure.subplots(1, 2)
     left.plot(layers, t.real, "o-", color=BLUE, linewidth=0.8, markersize=4, label="real part")
     left.plot(layers, t.imag, "s-", color=VERMILION, linewidth=0.8, markersize=4, label="imaginary part")
     left.axhline(0, color=GREY, linewidth=0.6, zorder=0)
     left.set_ylabel(r"$t_{\uparrow\downarrow}$  ($e^2/h$ per cell)")
-    _legend_above_data(left)
+    legend_above_data(left)
     right.plot(layers, np.abs(t), "o-", color=GREY, linewidth=0.8, markersize=4)
     right.set_yscale("log")
     right.set_ylabel(r"$|t_{\uparrow\downarrow}|$  ($e^2/h$ per cell)")
@@ -471,22 +429,8 @@ def lattice(system: Any, **options: Any) -> Figure:
         return kwant.plot(system, show=False, **options)
 
 
-def save_figure(figure: Figure, path: str | os.PathLike[str], force: bool = False) -> None:
-    """Write a figure as the format its suffix names; refused if the file exists, unless `force`."""
-    store.refuse_existing(path, force)
-    with store.replacement_of(Path(path)) as temporary:
-        figure.savefig(temporary, format=Path(path).suffix.lstrip("."), dpi=RESOLUTION)
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=0.06))
-
-
 def _zone_panels(count: int) -> tuple[Figure, list[Axes]]:
-    figure = _figure(1.3 + 3.7 * count, 3.6)
+    figure = blank_figure(1.3 + 3.7 * count, 3.6)
     panels = list(figure.subplots(1, count, squeeze=False)[0])
     return figure, panels
 
@@ -520,22 +464,7 @@ def _thickness_axis(panel: Axes, layers: xr.DataArray) -> None:
 
 def _per_area_axis(panel: Axes, factor: float, area: float) -> None:
     """A second axis in J/m^2 beside one of energies per cell (area in nm^2) in units of `factor` eV."""
-    unit, prefix = _prefix(energy_per_area(factor, area) * np.array(panel.get_ylim()))
+    unit, prefix = si_prefix(energy_per_area(factor, area) * np.array(panel.get_ylim()))
     scale = energy_per_area(factor, area) / unit
     right = panel.secondary_yaxis("right", functions=(lambda y: y * scale, lambda y: y / scale))
     right.set_ylabel(rf"({prefix}J/m$^2$)")
-
-
-def _prefix(values: xr.DataArray | np.ndarray) -> tuple[float, str]:
-    """The power of ten (1, 1e-3, ...) that brings the largest value to 0.5 ... 500, and its SI prefix."""
-    largest = float(np.abs(values).max())
-    power = 3 * math.floor(math.log10(2 * largest) / 3) if largest > 0 else 0
-    power = min(max(power, min(PREFIXES)), max(PREFIXES))
-    return 10.0**power, PREFIXES[power]
-
-
-def _legend_above_data(panel: Axes) -> None:
-    """A legend in a strip of its own at the top of a panel."""
-    low, high = panel.get_ylim()
-    panel.set_ylim(low, high + 0.18 * (high - low))
-    panel.legend(loc="upper center", ncols=3, frameon=False, fontsize="small")
