@@ -68,7 +68,7 @@ _HOME = {
     "thermopower": "thermoelectric",
     "TorqueMap": "torquemap",
 }
-_MODULES = ("llg", "plot")
+_MODULES = ("export", "llg", "plot")
 
 __all__ = [
     "InputError",
