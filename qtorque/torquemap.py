@@ -39,7 +39,9 @@ CONVENTION = (
     "damping_like m x (p x m) + field_like m x p, sin(angle) removed; on the fixed magnet m and p swap roles; "
     "V > 0 drives electrons from left to right"
 )
-OWN_ATTRIBUTES = ("cell_area", "cell_area_units", "convention")
+MIXING_ATTRIBUTES = ("mixing_conductance_real", "mixing_conductance_imag")
+"""e^2/h per cell; NetCDF has no complex attributes."""
+OWN_ATTRIBUTES = ("cell_area", "cell_area_units", "convention", *MIXING_ATTRIBUTES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,6 +84,8 @@ class TorqueMap:
         Of the in-plane cell.
     attributes : dict of str or number
         Where the map comes from.
+    mixing_conductance : complex, e^2/h per cell, or None
+        g_mix of the interfaces through which the free magnet pumps spins, for its damping.
 
     Raises
     ------
@@ -98,6 +102,7 @@ class TorqueMap:
     charge_current: np.ndarray
     area: float
     attributes: dict[str, str | int | float] = dataclasses.field(default_factory=dict)
+    mixing_conductance: complex | None = None
 
     def __post_init__(self) -> None:
         for name in ("angle", "voltage", *VARIABLES):
@@ -119,16 +124,21 @@ class TorqueMap:
                 raise InputError(f"{name} has shape {getattr(self, name).shape}; (angle, voltage) asks for {shape}")
         if not (isinstance(self.area, numbers.Real) and 0 < self.area < np.inf):
             raise InputError(f"area={self.area!r} is not an area; give the in-plane cell in nm^2")
+        if self.mixing_conductance is not None:
+            if not np.isfinite(self.mixing_conductance):
+                raise InputError(f"mixing_conductance={self.mixing_conductance!r} is not finite; give a number or None")
+            object.__setattr__(self, "mixing_conductance", complex(self.mixing_conductance))
         for name, value in self.attributes.items():
             if isinstance(value, bool) or not isinstance(value, (str, numbers.Real)):
                 raise InputError(f"attributes[{name!r}]={value!r} is neither text nor number; give str(...) of it")
 
     @classmethod
-    def from_dataset(cls, dataset: xr.Dataset) -> TorqueMap:
+    def from_dataset(cls, dataset: xr.Dataset, mixing_conductance: complex | None = None) -> TorqueMap:
         """The map in a Dataset of `qtorque.spin_torque` or of `to_dataset`.
 
         Needs the coordinates angle (rad) and voltage (V), the five variables of the map over them and the attribute
         cell_area (nm^2). Other variables stay behind; other attributes come along, as text unless they are numbers.
+        A mixing conductance (e^2/h per cell) given here replaces that of the Dataset.
 
         Raises
         ------
@@ -152,12 +162,15 @@ class TorqueMap:
                     f"{name} is not finite at every angle: a third magnet off the axis leaves no coefficients at 0 "
                     "and pi; leave these angles out"
                 )
+        if mixing_conductance is None and MIXING_ATTRIBUTES[0] in dataset.attrs:
+            mixing_conductance = complex(*(float(dataset.attrs[name]) for name in MIXING_ATTRIBUTES))
         attributes = {key: _plain(value) for key, value in dataset.attrs.items() if key not in OWN_ATTRIBUTES}
         return cls(
             angle=dataset["angle"].values,
             voltage=dataset["voltage"].values,
             area=float(dataset.attrs["cell_area"]),
             attributes=attributes,
+            mixing_conductance=mixing_conductance,
             **arrays,
         )
 
@@ -172,7 +185,11 @@ class TorqueMap:
             "angle": ("angle", self.angle, {"units": "rad", "long_name": "angle between the magnetisations"}),
             "voltage": ("voltage", self.voltage, {"units": "V", "long_name": "voltage, (mu_L - mu_R)/e"}),
         }
-        own = {"cell_area": float(self.area), "cell_area_units": "nm^2", "convention": CONVENTION}
+        own: dict[str, str | float] = {"cell_area": float(self.area), "cell_area_units": "nm^2"}
+        own["convention"] = CONVENTION
+        if self.mixing_conductance is not None:
+            parts = self.mixing_conductance.real, self.mixing_conductance.imag
+            own |= dict(zip(MIXING_ATTRIBUTES, parts, strict=True))
         return xr.Dataset(variables, coordinates, attrs={**self.attributes, **own})
 
     def save(self, path: str | os.PathLike[str], force: bool = False) -> None:

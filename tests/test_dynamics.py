@@ -413,6 +413,23 @@ def test_the_table_of_a_map_is_its_interpolation_at_any_angle_and_voltage():
             np.testing.assert_allclose(equation.rate(m), GYROMAGNETIC_RATIO * expected, atol=1e-11 * GYROMAGNETIC_RATIO)
 
 
+def test_spin_pumping_adds_the_damping_of_its_mixing_conductance(tmp_path):
+    """g mu_B g_mix/(4 pi Ms d): 10 per nm^2, 3 nm and 8e5 A/m give 0.00615 for g = 2; that of gamma is 2.0023."""
+    added = llg.spin_pumping_damping(1e19, Ms=8e5, thickness=3e-9)
+    assert added == pytest.approx(0.00615 * 2.0023 / 2, rel=1e-4)
+    tmap = dataclasses.replace(rich_map(), mixing_conductance=0.9 - 0.05j)
+    tmap.save(tmp_path / "map.nc")
+    loaded = TorqueMap.load(tmp_path / "map.nc")
+    assert loaded.mixing_conductance == tmap.mixing_conductance
+    assert TorqueMap.from_dataset(tmap.to_dataset(), mixing_conductance=0.5).mixing_conductance == 0.5
+    free = llg.Macrospin(Ms=8e5, thickness=3e-9, area=AREA, alpha=0.01)
+    assert llg.with_spin_pumping(free, loaded).alpha == pytest.approx(0.01 + 0.00615 * (0.9 / 0.09) / 10, rel=1e-3)
+    with pytest.raises(InputError, match="no mixing conductance"):
+        llg.with_spin_pumping(free, rich_map())
+    with pytest.raises(InputError, match="^mixing_conductance=-1.0"):
+        llg.spin_pumping_damping(-1.0, Ms=8e5, thickness=3e-9)
+
+
 # --- drives -----------------------------------------------------------------------------------------------------------
 
 
