@@ -18,10 +18,6 @@ import _table
 import numpy as np
 
 DT = 1e-12
-TRAJECTORIES = 4096
-STEPS = 2000
-"""Trajectory-steps of one measurement: 8 million, about 0.1 s."""
-PEER_STEPS = 100_000
 CHECKED_STEPS = 300
 AGREEMENT = 1e-2
 """Directions at 0 K after 0.3 ns, 6 rad of precession: the gyromagnetic ratio of cmtj is 0.18 % smaller."""
@@ -64,23 +60,20 @@ def as_map():
     )  # fmt: skip
 
 
-def moments(equation):
+def rate(equation, trajectories, steps, repeats):
+    """Trajectory-steps a second, median over repeats."""
     from qtorque.llg.dynamics import Moments
     from qtorque.llg.ensemble import addresses
 
-    return Moments(equation, np.tile(START, (TRAJECTORIES, 1)), DT, streams=addresses(1, 0, 0, TRAJECTORIES))
-
-
-def rate(equation, repeats):
-    """Trajectory-steps a second, median over repeats."""
-    running = moments(equation)
+    streams = addresses(1, 0, 0, trajectories)
+    running = Moments(equation, np.tile(START, (trajectories, 1)), DT, streams=streams)
     running.advance(10)
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
-        running.advance(STEPS)
+        running.advance(steps)
         seconds.append(time.perf_counter() - start)
-    return TRAJECTORIES * STEPS / statistics.median(seconds)
+    return trajectories * steps / statistics.median(seconds)
 
 
 def peer(temperature):
@@ -92,8 +85,8 @@ def peer(temperature):
     free, form = layer(), torque()
     rows = [CVector(*(free.demag[i] if i == j else 0.0 for j in range(3))) for i in range(3)]
     made = Layer.createSTTLayer(
-        id="free", mag=CVector(*START), anis=CVector(0, 0, 1), Ms=VACUUM_PERMEABILITY * free.Ms, thickness=free.thickness,
-        cellSurface=free.area, demagTensor=rows, damping=free.alpha, SlonczewskiSpacerLayerParameter=form.Lambda,
+        id="free", mag=CVector(*START), anis=CVector(0, 0, 1), Ms=VACUUM_PERMEABILITY * free.Ms,
+        thickness=free.thickness, cellSurface=free.area, demagTensor=rows, damping=free.alpha, SlonczewskiSpacerLayerParameter=form.Lambda,
         beta=free.alpha, spinPolarisation=form.polarization,
     )  # fmt: skip
     made.setReferenceLayer(CVector(0, 0, 1))
@@ -105,16 +98,16 @@ def peer(temperature):
     return junction
 
 
-def peer_rate(temperature, solver, repeats):
+def peer_rate(temperature, solver, steps, repeats):
     """Steps a second of cmtj, median over repeats; nothing is logged but the ends."""
-    junction, duration = peer(temperature), PEER_STEPS * DT
+    junction, duration = peer(temperature), steps * DT
     seconds = []
     for _ in range(repeats):
         junction.clearLog()
         start = time.perf_counter()
         junction.runSimulation(duration, DT, duration, solverMode=solver)
         seconds.append(time.perf_counter() - start)
-    return PEER_STEPS / statistics.median(seconds)
+    return steps / statistics.median(seconds)
 
 
 def check(equations, with_peer):
@@ -137,12 +130,17 @@ def check(equations, with_peer):
         errors["cmtj"] = np.linalg.norm(np.array([log[f"free_m{axis}"][-1] for axis in "xyz"]) - ends["closed form"])
     for name, error in errors.items():
         if not error < limits[name]:
-            sys.exit(f"wrong answer: {name} ends {error:.2g} away from the closed form after {CHECKED_STEPS} steps at 0 K")
+            sys.exit(
+                f"wrong answer: {name} ends {error:.2g} away from the closed form after {CHECKED_STEPS} steps at 0 K"
+            )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5, help="default 5")
+    parser.add_argument("--trajectories", type=int, default=1024, help="default 1024")
+    parser.add_argument("--steps", type=int, default=10_000, help="of each trajectory; default 10000")
+    parser.add_argument("--peer-steps", type=int, default=100_000, help="of the one of cmtj; default 100000")
     options = parser.parse_args()
     from qtorque.llg.equation import equation_of_motion
 
@@ -161,10 +159,12 @@ def main():
     check(equations, cmtj is not None)
     solvers = {} if cmtj is None else {300: ("Heun", cmtj.SolverMode.Heun), 0: ("RK4", cmtj.SolverMode.RK4)}
     for temperature in (300, 0):
-        other = peer_rate(temperature, solvers[temperature][1], options.repeats) if solvers else None
+        other = None
+        if solvers:
+            other = peer_rate(temperature, solvers[temperature][1], options.peer_steps, options.repeats)
         method = "Heun, 300 K" if temperature else "Runge-Kutta, 0 K"
         for source in ("closed form", "map"):
-            found = rate(equations[source, temperature], options.repeats)
+            found = rate(equations[source, temperature], options.trajectories, options.steps, options.repeats)
             against = ("", None) if other is None else (f"cmtj {solvers[temperature][0]}, same layer", found / other)
             _table.row("macrospin", f"{method}, {source}", found / 1e6, "M trajectory-steps/s", *against)
 

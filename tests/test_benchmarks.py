@@ -3,6 +3,7 @@
 The other benchmarks are run by the tests of what they measure.
 """
 
+import dataclasses
 import importlib
 import itertools
 import os
@@ -240,3 +241,24 @@ def test_seconds_are_medians_without_the_first_round(load, monkeypatch):
 
     monkeypatch.setattr(growth.time, "perf_counter", lambda: next(clock))
     assert growth.seconds_of_each([case], 3) == [4]  # a reading of the clock moves it by one
+
+
+TINY_MACROSPIN = ("--trajectories", 64, "--steps", 20, "--peer-steps", 200, "--repeats", 1)
+
+
+def test_macrospin_runs_at_a_small_size_with_and_without_its_peer():
+    run = python("macrospin", *TINY_MACROSPIN)
+    assert run.returncode == 0, run.stderr
+    rows = [line.split(" | ") for line in run.stdout.splitlines() if " | " in line]
+    assert len(rows) == 4
+    assert all(float(texts[2]) > 0 and texts[3] == "M trajectory-steps/s" for texts in rows)
+
+
+def test_macrospin_gives_no_speed_of_a_wrong_torque(load, monkeypatch, capsys):
+    macrospin = load("macrospin")
+    right = macrospin.as_map()
+    monkeypatch.setattr(macrospin, "as_map", lambda: dataclasses.replace(right, damping_like=-right.damping_like))
+    monkeypatch.setattr(sys, "argv", ["macrospin.py", *map(str, TINY_MACROSPIN)])
+    with pytest.raises(SystemExit, match="wrong answer: map"):
+        macrospin.main()
+    assert " | " not in capsys.readouterr().out
