@@ -86,8 +86,8 @@ def peer(temperature):
     rows = [CVector(*(free.demag[i] if i == j else 0.0 for j in range(3))) for i in range(3)]
     made = Layer.createSTTLayer(
         id="free", mag=CVector(*START), anis=CVector(0, 0, 1), Ms=VACUUM_PERMEABILITY * free.Ms,
-        thickness=free.thickness, cellSurface=free.area, demagTensor=rows, damping=free.alpha, SlonczewskiSpacerLayerParameter=form.Lambda,
-        beta=free.alpha, spinPolarisation=form.polarization,
+        thickness=free.thickness, cellSurface=free.area, demagTensor=rows, damping=free.alpha,
+        SlonczewskiSpacerLayerParameter=form.Lambda, beta=free.alpha, spinPolarisation=form.polarization,
     )  # fmt: skip
     made.setReferenceLayer(CVector(0, 0, 1))
     junction = Junction([made])

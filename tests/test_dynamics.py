@@ -1,6 +1,9 @@
 """Integrators, energy terms, torque sources and drives against solutions of the implicit Gilbert equation."""
 
 import dataclasses
+import importlib.util
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from scipy.stats import kstest
 from qtorque import llg
 from qtorque.errors import InputError
 from qtorque.llg import _dynamics_kernels as kernels
+from qtorque.llg import dynamics, lanes
 from qtorque.llg.dynamics import Moments
 from qtorque.llg.ensemble import addresses
 from qtorque.llg.equation import equation_of_motion
@@ -522,6 +526,31 @@ def test_a_moment_does_not_know_which_others_share_its_block(source):
             finals[n] = moments.m
         for n, m in finals.items():
             np.testing.assert_array_equal(m, finals[65][:n])
+
+
+@pytest.mark.slow
+def test_blocks_of_another_width_give_the_same_trajectories(tmp_path, monkeypatch):
+    """The kernels compiled anew for blocks of 16 lanes."""
+    narrow = tmp_path / "narrow_kernels.py"
+    source = Path(kernels.__file__).read_text()
+    assert source.count("\nLANES = 64\n") == 1
+    narrow.write_text(source.replace("\nLANES = 64\n", "\nLANES = 16\n"))
+    spec = importlib.util.spec_from_file_location("narrow_kernels", narrow)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "narrow_kernels", module)
+    spec.loader.exec_module(module)
+    equation = equation_of_motion(magnet(), rich_map(), llg.sine(0.5, 3e9), temperature=300)
+
+    def finals():
+        moments = Moments(equation, np.tile(tilted(2.0, 1.0), (70, 1)), 5e-13, streams=addresses(3, 1, 0, 70))
+        moments.advance(51)
+        return moments.m
+
+    wide = finals()
+    monkeypatch.setattr(lanes, "kernels", module)
+    monkeypatch.setattr(lanes, "LANES", 16)
+    monkeypatch.setattr(dynamics, "LANES", 16)
+    np.testing.assert_array_equal(finals(), wide)
 
 
 def test_steps_may_be_taken_in_any_portions():
