@@ -19,6 +19,8 @@ from qtorque import command_line, store
 ROOT = Path(__file__).parents[1]
 DRIVERS = ("interface", "mtj_torque", "switching", "pipeline")
 EVERY_DRIVER = sorted(path.stem for path in (ROOT / "drivers").glob("[!_]*.py"))
+MAP_DRIVERS = ("export", "oscillator", "phase_diagram", "resonance", "switching", "trajectory", "write_error")
+MAGNET_DRIVERS = ("lifetime",)
 HELP_SECONDS = 1.0
 ROUNDING = 1e-12
 """Sums over k in another order, and solves of other blocks."""
@@ -243,7 +245,6 @@ BAD_INPUT = [
     ("mtj_torque", ["--tolerance", "2"], "tolerance"),
     ("mtj_torque", ["--electron-temperature", "-1"], "temperature"),
     ("mtj_torque", ["--set", "onsite_up=50", "--set", "onsite_down=51", "--kmesh", "4"], "channel"),
-    ("switching", ["absent.nc"], "absent.nc"),
     ("pipeline", ["--alpha", "-1"], "alpha"),
     ("pipeline", ["--angle", "0:pi/2:3"], "angle"),
     ("pipeline", ["--trajectories", "0"], "trajectories"),
@@ -261,7 +262,14 @@ def test_bad_input_ends_with_one_line_and_nothing_written(within, name, argument
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", sorted({*EVERY_DRIVER} - {"switching"}))
+@pytest.mark.parametrize("name", MAP_DRIVERS)
+def test_every_driver_of_a_map_refuses_a_missing_one_with_one_line(within, name, tmp_path):
+    line = refusal(within(name, "absent.nc", "-o", tmp_path / "new" / "x"))
+    assert "absent.nc" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", sorted({*EVERY_DRIVER} - {*MAP_DRIVERS, *MAGNET_DRIVERS}))
 def test_every_driver_of_a_system_refuses_a_parameter_that_it_has_not_with_one_line(within, name, tmp_path):
     line = refusal(within(name, "--set", "no_such_parameter=1", "-o", tmp_path / "new" / "x"))
     assert "build() in " in line

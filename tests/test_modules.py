@@ -53,11 +53,12 @@ LEVELS = {
     "thermoelectric": 8,
     "torquemap": 9,
     "llg": 10,
-    "plot": 11,
+    "export": 11,
+    "plot": 12,
     "command_line": 11,
 }
 """Level of each module; a module may import those of lower levels, and its own folder."""
-RIGHT_OF_THE_SEAM = {"llg"}
+RIGHT_OF_THE_SEAM = {"llg", "export"}
 ALLOWED_RIGHT = {"compiling", "errors", "units", "spin", "parallel", "store", "torquemap", "llg"}
 ONLY_LEVEL_0 = {"parallel", "store"}
 
