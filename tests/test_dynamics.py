@@ -594,6 +594,11 @@ def test_the_first_crossing_is_noted():
     np.testing.assert_array_equal(moments.crossed, [-1, -1])
     moments.advance(1000)
     np.testing.assert_array_equal(moments.crossed, [251, -1])
+    moments.set_equations([equation_of_motion(free, None)])
+    np.testing.assert_array_equal(moments.crossed, [-1, -1])
+    # It stands 198 steps beyond a whole turn: at 251 of the next one the projection is negative again.
+    moments.advance(60)
+    np.testing.assert_array_equal(moments.crossed, [251 - 198, -1])
 
 
 def test_equilibrium_of_a_cubic_magnet_is_the_boltzmann_distribution():

@@ -40,7 +40,7 @@ class Moments:
     streams : (n, 3) of whole numbers
         Address (seed, point, trajectory) of the random numbers of each moment or pair; needed at temperatures > 0.
     watch : (3,)
-        `crossed` then tells the first step after which m.watch has another sign than at the start.
+        `crossed` then tells the first step under the present equations after which m.watch has another sign than in m.
 
     Notes
     -----
@@ -95,7 +95,7 @@ class Moments:
 
     @property
     def crossed(self) -> np.ndarray:
-        """Number of the first step after which m.watch had changed its sign, -1 where it has not, (n,)."""
+        """Number of the first step after which m.watch had another sign than at the start, (n,); -1 without one."""
         return np.concatenate([block.crossed() for block in self._blocks])
 
     def advance(self, steps: int, *, sample_steps: np.ndarray = NO_STEPS, every: int | None = None) -> np.ndarray:

@@ -55,7 +55,6 @@ class Block:
             self.layout[kernels.WATCHED] = True
             self._set_rows(kernels.WATCH, np.tile(np.asarray(watch, dtype=float), (self.lanes, 1)))
             self._set_rows(kernels.SIDE, np.sign(directions @ np.asarray(watch)))
-            self._set_rows(kernels.CROSSED, np.full(self.lanes, -1.0))
         self.lengths = np.zeros(0)
 
     def set_equations(self, given: Sequence[Any], dt: float) -> None:
@@ -81,6 +80,7 @@ class Block:
         for row, values in rows.items():
             self._set_rows(row, np.array(values, dtype=float)[of_lane])
         self._set_rows(kernels.STEP, self.scale * dt)
+        self._set_rows(kernels.CROSSED, np.full(self.lanes, -1.0))
         self._set_terms(kernels.QUARTICS, kernels.QUARTIC_COUNT, [e.quartic_terms for e in different], of_lane)
         polarizers = [
             np.array([[*t.direction, t.damping_like, t.field_like, t.asymmetry] for t in e.polarizers]).reshape(-1, 6)
