@@ -86,6 +86,14 @@ def add_free_layer(parser):
     group.add_argument("--seed", type=int, default=1, help="of the random numbers; default 1")
 
 
+def change_defaults(parser, **texts):
+    """Other defaults of options that are there, as texts of the command line, in the help too."""
+    for action in parser._actions:
+        if action.dest in texts:
+            action.default = texts[action.dest]
+            action.help = f"{action.help.partition('; default')[0]}; default {action.default}"
+
+
 def free_layer(options):
     """The `llg.Macrospin` of the options of `add_free_layer`."""
     from qtorque import llg

@@ -5,7 +5,13 @@ returned figure shows itself. `save_figure` writes one to a file. matplotlib is 
 """
 
 from qtorque.plot._figure import save_figure
+from qtorque.plot.activation import lifetime
+from qtorque.plot.phases import hysteresis, phase_diagram
+from qtorque.plot.resonance import spin_torque_resonance
+from qtorque.plot.slonczewski_fit import slonczewski_fit
+from qtorque.plot.spectra import noise_spectrum, oscillator_spectrum
 from qtorque.plot.switching import switching_probability
+from qtorque.plot.trajectory import trajectory_on_sphere
 from qtorque.plot.transport import (
     above_error,
     complex_bands,
@@ -21,21 +27,32 @@ from qtorque.plot.transport import (
     transmission_map,
     transmitted_mixing_versus_thickness,
 )
+from qtorque.plot.write_error import switching_times, write_error_rate
 
 __all__ = [
     "above_error",
     "complex_bands",
     "configuration_average",
     "coupling_versus_thickness",
+    "hysteresis",
     "lattice",
     "layer_profile",
+    "lifetime",
     "mixing_conductance_map",
+    "noise_spectrum",
     "nonlocal_resistance",
+    "oscillator_spectrum",
+    "phase_diagram",
     "save_figure",
+    "slonczewski_fit",
+    "spin_torque_resonance",
     "switching_probability",
+    "switching_times",
     "torkance_versus_thickness",
     "torque_versus_angle",
     "torque_versus_voltage",
+    "trajectory_on_sphere",
     "transmission_map",
     "transmitted_mixing_versus_thickness",
+    "write_error_rate",
 ]
