@@ -63,7 +63,7 @@ def as_map():
 def rate(equation, trajectories, steps, repeats):
     """Trajectory-steps a second, median over repeats."""
     from qtorque.llg.dynamics import Moments
-    from qtorque.llg.ensemble import addresses
+    from qtorque.llg.trajectories import addresses
 
     streams = addresses(1, 0, 0, trajectories)
     running = Moments(equation, np.tile(START, (trajectories, 1)), DT, streams=streams)

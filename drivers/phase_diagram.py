@@ -57,7 +57,7 @@ def checked(free, tmap, diagram, field_loop, voltage_loop):
 def estimates(seconds, diagram, field_loop, voltage_loop):
     """Lines about the sweeps and the seconds of each on one core, from those of one chunk of the diagram."""
     from qtorque.llg.lanes import LANES
-    from qtorque.llg.stability import RELAXATION_STEPS
+    from qtorque.llg.rest_states import RELAXATION_STEPS
 
     number = len(diagram["voltage"]) * len(diagram["field"])
     chunks = -(-2 * number // LANES)

@@ -15,9 +15,9 @@ from qtorque.errors import InputError
 from qtorque.llg import _dynamics_kernels as kernels
 from qtorque.llg import dynamics, lanes
 from qtorque.llg.dynamics import Moments
-from qtorque.llg.ensemble import addresses
 from qtorque.llg.equation import equation_of_motion
 from qtorque.llg.pair import pair_equation
+from qtorque.llg.trajectories import addresses
 from qtorque.torquemap import TorqueMap
 from qtorque.units import BOLTZMANN, ELEMENTARY_CHARGE, GYROMAGNETIC_RATIO, HBAR, VACUUM_PERMEABILITY
 

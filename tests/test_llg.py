@@ -10,8 +10,8 @@ from scipy.stats import binomtest
 
 from qtorque import llg
 from qtorque.errors import InputError
-from qtorque.llg.ensemble import CHUNK_TRAJECTORIES, wilson_interval
 from qtorque.llg.equation import equation_of_motion
+from qtorque.llg.trajectories import CHUNK_TRAJECTORIES, wilson_interval
 from qtorque.torquemap import TorqueMap
 from qtorque.units import BOLTZMANN, ELEMENTARY_CHARGE, GYROMAGNETIC_RATIO, VACUUM_PERMEABILITY
 

@@ -9,7 +9,7 @@ from qtorque import llg, plot, store
 from qtorque.errors import InputError
 from qtorque.llg.equation import equation_of_motion
 from qtorque.llg.resistance import readout
-from qtorque.llg.stability import _rest_state
+from qtorque.llg.rest_states import rest_states
 from qtorque.torquemap import TorqueMap
 from qtorque.units import GYROMAGNETIC_RATIO, VACUUM_PERMEABILITY
 
@@ -95,8 +95,8 @@ def test_far_below_resonance_the_drive_only_moves_the_rest_state():
     magnet = dataclasses.replace(free, field=(0.06, 0, 0))
     instrument = readout(magnet, torque, "voltage", RESISTANCE)
     voltages = bias + amplitude * np.cos(2 * np.pi * np.arange(8) / 8)
-    rests = [_rest_state(equation_of_motion(magnet, torque, v), np.array([1.0, 0, 0])) for v in voltages]
-    rest = _rest_state(equation_of_motion(magnet, torque, bias), np.array([1.0, 0, 0]))
+    equations = [equation_of_motion(magnet, torque, v) for v in (*voltages, bias)]
+    *rests, rest = rest_states(equations, np.tile([1.0, 0, 0], (9, 1)))
     change = instrument.signal(rests, voltages).mean() - bias / RESISTANCE.resistance(rest, free.fixed)
     assert found == pytest.approx(-change * RESISTANCE.resistance(rest, free.fixed), rel=1e-3, abs=0)
 

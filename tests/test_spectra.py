@@ -9,9 +9,9 @@ import scipy.signal
 from qtorque import llg, plot, store
 from qtorque.errors import InputError
 from qtorque.llg.dynamics import Moments
-from qtorque.llg.ensemble import addresses
 from qtorque.llg.equation import equation_of_motion
 from qtorque.llg.spectra import CHUNK_TRAJECTORIES
+from qtorque.llg.trajectories import addresses
 from qtorque.torquemap import TorqueMap
 from qtorque.units import BOLTZMANN, ELEMENTARY_CHARGE, GYROMAGNETIC_RATIO, HBAR, VACUUM_PERMEABILITY
 

@@ -10,7 +10,7 @@ import xarray as xr
 from qtorque import llg, store
 from qtorque.errors import InputError
 from qtorque.llg.fokker_planck import fokker_planck, mean_switching_time
-from qtorque.llg.switching import CHUNK_TRAJECTORIES
+from qtorque.llg.trajectories import CHUNK_TRAJECTORIES
 from qtorque.units import BOLTZMANN
 
 SIGMAS = 4.5

@@ -6,9 +6,9 @@ from scipy.integrate import quad
 
 from qtorque import llg
 from qtorque.llg.dynamics import Moments
-from qtorque.llg.ensemble import addresses
 from qtorque.llg.equation import equation_of_motion
 from qtorque.llg.fokker_planck import escape_rate
+from qtorque.llg.trajectories import addresses
 from qtorque.units import BOLTZMANN
 
 SIGMAS = 4.5

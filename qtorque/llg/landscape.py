@@ -12,10 +12,8 @@ from qtorque.errors import InputError
 from qtorque.llg.dynamics import Moments
 from qtorque.llg.equation import EquationOfMotion, equation_of_motion
 from qtorque.llg.macrospin import Macrospin
+from qtorque.llg.rest_states import DIFFERENCE_STEP, tangents_of
 from qtorque.units import GYROMAGNETIC_RATIO
-
-DIFFERENCE_STEP = 1e-5
-"""rad, of central differences of the field: truncation (1e-10) and rounding (1e-11) are about equal."""
 
 STARTS = (256, 1024, 4096)
 """Points on the sphere from which rest states are sought, until minima - saddles + maxima = 2, as on every sphere."""
@@ -139,17 +137,9 @@ def _field_across(equation: EquationOfMotion, m: np.ndarray) -> np.ndarray:
     return np.cross(m, equation.rate(m)) / GYROMAGNETIC_RATIO
 
 
-def _tangents(m: np.ndarray) -> np.ndarray:
-    """Two unit vectors across each m and each other, (n, 3) -> (n, 2, 3)."""
-    least = np.eye(3)[np.argmin(np.abs(m), axis=1)]
-    first = np.cross(m, least)
-    first /= np.linalg.norm(first, axis=1)[:, np.newaxis]
-    return np.stack([first, np.cross(m, first)], axis=1)
-
-
 def _hessians(equation: EquationOfMotion, m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Hessians of the energy over Ms Vol on the sphere, (n, 2, 2) in T, and the tangents they refer to, (n, 2, 3)."""
-    tangents = _tangents(m)
+    tangents = tangents_of(m)
     ahead, behind = (m[:, np.newaxis] + shift * tangents for shift in (DIFFERENCE_STEP, -DIFFERENCE_STEP))
     length = math.sqrt(1 + DIFFERENCE_STEP**2)
     change = _field_across(equation, ahead / length) - _field_across(equation, behind / length)

@@ -53,7 +53,6 @@ from scipy.optimize import brentq
 
 from qtorque import parallel
 from qtorque.errors import InputError
-from qtorque.llg.ensemble import SMALLEST_PROJECTION
 from qtorque.llg.equation import EquationOfMotion, equation_of_motion
 from qtorque.llg.fokker_planck import (
     diffusion_constant,
@@ -64,6 +63,7 @@ from qtorque.llg.fokker_planck import (
 )
 from qtorque.llg.landscape import landscape
 from qtorque.llg.macrospin import Macrospin, require_positive
+from qtorque.llg.trajectories import SMALLEST_PROJECTION
 from qtorque.spin import rotation
 from qtorque.units import BOLTZMANN, GYROMAGNETIC_RATIO
 

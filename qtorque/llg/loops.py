@@ -21,11 +21,11 @@ from qtorque.llg.dynamics import (
     require_seed,
     run_attributes,
 )
-from qtorque.llg.ensemble import as_drives, drive_coordinate
 from qtorque.llg.equation import EquationOfMotion, TorqueSource, equation_of_motion
 from qtorque.llg.lanes import LANES
 from qtorque.llg.macrospin import Macrospin
 from qtorque.llg.phases import field_values, tilted, with_field
+from qtorque.llg.trajectories import as_drives, drive_coordinate
 from qtorque.spin import unit_vector
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from qtorque import parallel
 from qtorque.errors import InputError
 from qtorque.llg.drive import FieldDrive
 from qtorque.llg.dynamics import (
-    Moments,
     number_of_steps,
     output_steps,
     require_count,
@@ -22,17 +21,19 @@ from qtorque.llg.dynamics import (
     run_attributes,
     time_coordinate,
 )
-from qtorque.llg.ensemble import (
+from qtorque.llg.equation import TorqueSource
+from qtorque.llg.macrospin import Macrospin
+from qtorque.llg.trajectories import (
     NORMAL_QUANTILE_95,
     Drives,
     addresses,
     as_drives,
+    common_beginning,
     drive_coordinate,
+    driven_equation,
+    totals_over_trajectories,
     wilson_interval,
 )
-from qtorque.llg.equation import TorqueSource
-from qtorque.llg.macrospin import Macrospin
-from qtorque.llg.switching import common_beginning, driven_equation, totals_over_trajectories
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Intracomm
@@ -70,7 +71,7 @@ def switching_times(
     ----------
     free, source, voltage, current_density, field, initial, trajectories, duration, dt, temperature, seed
     thermalisation, comm, checkpoint, progress
-        As in `ensemble`. Random numbers of the driven motion are addressed by (seed, number of drives + j, i).
+        As in `ensemble`, whose trajectories they are.
     times : s, ascending within 0 .. duration
         At which trajectories are counted, rounded to whole steps; by default `OUTPUT_TIMES` evenly spread ones and 0.
 
@@ -95,19 +96,13 @@ def switching_times(
     require_seed(seed)
     equations = [driven_equation(free, source, label, one, field=field, temperature=temperature) for one in drives]
     beginning = common_beginning(free, source, initial, temperature, thermalisation)
-    for equation in equations if beginning.at_rest is None else [beginning.at_rest, *equations]:
+    for equation in beginning.all_equations(equations):
         require_fine_step(equation, dt)
 
     def work(point: int, first: int, stop: int) -> np.ndarray:
         """Switched and surviving at each time; how many have passed, and sums of their steps and squares of these."""
-        m = np.tile(beginning.start, (stop - first, 1))
-        if beginning.at_rest is not None:
-            at_rest = Moments(beginning.at_rest, m, dt, streams=addresses(seed, point, first, stop))
-            at_rest.advance(number_of_steps(beginning.thermalisation, dt))
-            m = at_rest.m
-        # A watch begins with its moments, and the same streams again would bring the same random numbers again.
-        streams = addresses(seed, len(drives) + point, first, stop)
-        moments = Moments(equations[point], m, dt, streams=streams, watch=free.fixed)
+        moments = beginning.moments(equations[point], dt, addresses(seed, point, first, stop), watch=True)
+        m = moments.m
         path = moments.advance(steps, sample_steps=recorded[recorded > 0])
         if recorded[0] == 0:
             path = np.concatenate([m[np.newaxis], path])

@@ -21,11 +21,11 @@ from qtorque import parallel
 from qtorque.errors import InputError
 from qtorque.llg.drive import Vector
 from qtorque.llg.dynamics import Moments, number_of_steps, require_fine_step, run_attributes
-from qtorque.llg.ensemble import as_drives, drive_coordinate
 from qtorque.llg.equation import EquationOfMotion, TorqueSource, equation_of_motion
 from qtorque.llg.lanes import LANES
 from qtorque.llg.macrospin import Macrospin
-from qtorque.llg.rest_states import chosen, growth_rates, tangents_of
+from qtorque.llg.rest_states import chosen, slowest_modes, tangents_of
+from qtorque.llg.trajectories import as_drives, drive_coordinate
 from qtorque.spin import unit_vector
 from qtorque.units import GYROMAGNETIC_RATIO
 
@@ -199,7 +199,7 @@ def phase_diagram(
 
     def stability(first: int) -> dict[str, np.ndarray]:
         chunk = slice(first, first + LANES)
-        return {"growth_rate": growth_rates(equations[chunk], starts[chunk], largest)}
+        return {"growth_rate": slowest_modes(equations[chunk], starts[chunk], largest)[1].real}
 
     early = int(EARLY_SHARE * steps)
     found = followed(np.arange(len(equations)), tilted(starts), early)

@@ -32,12 +32,12 @@ from qtorque import parallel
 from qtorque.errors import InputError
 from qtorque.llg.drive import Vector, Waveform, sine
 from qtorque.llg.dynamics import Moments, require_count, require_fine_step, run_attributes
-from qtorque.llg.ensemble import as_drives, drive_coordinate
 from qtorque.llg.equation import EquationOfMotion, TorqueSource, equation_of_motion
 from qtorque.llg.lanes import LANES
 from qtorque.llg.macrospin import Macrospin, require_positive
 from qtorque.llg.resistance import AngularResistance, AnisotropicResistance, Readout, readout
-from qtorque.llg.stability import _rest_state
+from qtorque.llg.rest_states import DIFFERENCE_STEP, rest_states
+from qtorque.llg.trajectories import as_drives, drive_coordinate
 from qtorque.spin import rotation, unit_vector
 from qtorque.torquemap import TorqueMap
 
@@ -55,9 +55,6 @@ SMALL_DEVIATION = 1e-3
 
 SMALL_VOLTAGE = 1e-3
 """V, of the drive in the linear route under a torque map, for the same reason."""
-
-DIFFERENCE_STEP = 1e-5
-"""rad and share of the amplitude of the drive, of central differences: truncation and rounding are about equal."""
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Point:
@@ -324,9 +321,9 @@ def _at_rest(
         return equation_of_motion(free, source, **{label: drive})  # type: ignore[arg-type]
 
     here = equation(bias)
-    m = _rest_state(here, start)
+    m = rest_states([here], start[np.newaxis])[0]
     where = f"{label}={bias:.6g} and field={np.linalg.norm(free.field):.6g} T"
-    if m is None:
+    if np.isnan(m[0]):
         raise InputError(f"the moment has no rest state at {where}; give another field or initial direction")
     tangents = rotation(m)[:, :2].T
     steps = DIFFERENCE_STEP * np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])

@@ -34,10 +34,10 @@ from qtorque.llg.dynamics import (
     require_seed,
     run_attributes,
 )
-from qtorque.llg.ensemble import Drives, addresses, as_drives, drive_coordinate
 from qtorque.llg.equation import TorqueSource, equation_of_motion
 from qtorque.llg.macrospin import Macrospin, require_positive
 from qtorque.llg.resistance import AngularResistance, AnisotropicResistance, Readout, readout
+from qtorque.llg.trajectories import Drives, addresses, as_drives, drive_coordinate
 from qtorque.units import GYROMAGNETIC_RATIO
 
 if TYPE_CHECKING:

@@ -12,35 +12,20 @@ from scipy.optimize import minimize_scalar
 
 from qtorque.errors import InputError
 from qtorque.llg.closed_forms import ClosedForm
-from qtorque.llg.dynamics import Moments
 from qtorque.llg.equation import EquationOfMotion, TorqueSource, equation_of_motion
 from qtorque.llg.macrospin import Macrospin
+from qtorque.llg.rest_states import slowest_modes
 from qtorque.spin import rotation
 from qtorque.torquemap import TorqueMap
-from qtorque.units import GYROMAGNETIC_RATIO
-
-DIFFERENCE_STEP = 1e-5
-"""rad, of the central differences in the Jacobian: truncation (1e-10) and rounding (1e-11) are about equal."""
 
 Mode = tuple[np.ndarray, complex]
 """A rest state and the eigenvalue of its least damped mode."""
 
-RELAXATION_ANGLE = 0.05
-"""Largest rotation in a step towards rest, rad; the path does not matter, only that it stays in the basin."""
-
-RELAXATION_STEPS = 20000
-"""Steps towards rest: 1000 rad of the fastest precession at alpha = 1, so that Newton's method starts in its basin even
-where the weakest restoring field is a hundredth of the strongest."""
-
-NEWTON_STEPS = 30
-NEWTON_TOLERANCE = 1e-11
-"""Residual |dm/dt| of a rest state over the fastest rate; rounding leaves about 1e-15."""
-
 SCAN_POINTS = 64
 """Voltages tried from V = 0 to each end of the map; a state lost and regained between two of them is not noticed."""
 
-BISECTIONS = 50
-"""Halvings of one interval of the scan: down to rounding."""
+REFINEMENTS = 9
+"""Times an interval between two of these points is scanned again: 64^9 parts of the first one, which is rounding."""
 
 LANDSCAPE_POINTS = 181
 """Polar angles, and azimuths, on which the landscape is searched before the best point is refined: steps of 1 and 2
@@ -172,24 +157,25 @@ def _first_loss(
     if free.alpha == 0:
         raise InputError("alpha=0 leaves no state stable; give a damping > 0")
     low, high = bracket
-
-    def stable_mode(value: float) -> Mode | None:
-        mode = _slowest_mode(free, equation(value), state)
-        return mode if mode is not None and mode[1].real < 0 else None
-
     origin = min(max(0.0, low), high)
-    start = stable_mode(origin)
-    if start is None:
+    start = _slowest_mode(free, equation(origin), state)
+    if start is None or start[1].real >= 0:
         raise InputError(f"state={state!r} is unstable already at {drive}={origin:.6g}; there is nothing to lose")
     losses = []
     for end in [end for end in (low, high) if end != origin]:
-        stable, mode = origin, start
-        for value in np.linspace(origin, end, SCAN_POINTS + 1)[1:]:
-            reached = stable_mode(value)
-            if reached is None:
-                losses.append(_bisect(stable_mode, stable, value, mode))
+        stable, unstable, mode = origin, end, start
+        for _ in range(REFINEMENTS):
+            between = np.linspace(stable, unstable, SCAN_POINTS + 1)[1:]
+            rests, growth = slowest_modes([equation(x) for x in between], np.tile(_side(free, state), (SCAN_POINTS, 1)))
+            lost = np.flatnonzero(~(growth.real < 0))
+            last = int(lost[0]) - 1 if lost.size else SCAN_POINTS - 1
+            if last >= 0:
+                stable, mode = float(between[last]), (rests[last], complex(growth[last]))
+            if not lost.size:
                 break
-            stable, mode = value, reached
+            unstable = float(between[lost[0]])
+        else:
+            losses.append((stable, mode))
     return min(losses, key=lambda loss: abs(loss[0]), default=None)
 
 
@@ -240,64 +226,14 @@ def energy_barrier(free: Macrospin, state: str = "antiparallel") -> float:
     return float(saddle.fun) - float(energy(0.0, 0.0))
 
 
-def _slowest_mode(free: Macrospin, equation: EquationOfMotion, state: str) -> Mode | None:
-    """The rest state on the side of `state` and the eigenvalue of its least damped mode; None if there is none."""
+def _side(free: Macrospin, state: str) -> np.ndarray:
+    """p or -p; InputError for another state."""
     if state not in ("parallel", "antiparallel"):
         raise InputError(f"state={state!r} is unknown; give 'parallel' or 'antiparallel'")
-    start = free.initial_direction(state)
-    m = _rest_state(equation, start)
-    if m is None or m @ start <= 0:
-        return None
-    eigenvalues = np.linalg.eigvals(_jacobian(equation, m, _tangents(m)))
-    slowest = eigenvalues[np.argmax(eigenvalues.real)]
-    return m, complex(slowest.real, abs(slowest.imag))
+    return free.initial_direction(state)
 
 
-def _rest_state(equation: EquationOfMotion, start: np.ndarray) -> np.ndarray | None:
-    """Where dm/dt = 0, near `start`: down with much damping, then Newton's method. None if that does not converge.
-
-    The zeros of dm/dt = (T + alpha m x T)/(1 + alpha^2) are those of T and do not depend on alpha. At alpha = 1 the
-    moment comes to rest where at the true damping a torque would drive it away, so unstable rest states are found too.
-    """
-    fastest = GYROMAGNETIC_RATIO * equation.largest_field()
-    if fastest == 0:
-        return None
-    moments = Moments(dataclasses.replace(equation, alpha=1.0), start[np.newaxis], RELAXATION_ANGLE / fastest)
-    moments.advance(RELAXATION_STEPS)
-    m = moments.m[0]
-    for _ in range(NEWTON_STEPS):
-        rate = equation.rate(m)
-        if np.linalg.norm(rate) <= NEWTON_TOLERANCE * fastest:
-            return m
-        tangents = _tangents(m)
-        # Least squares: where the energy has a valley of equal height the Jacobian is singular, and any point will do.
-        shift = np.linalg.lstsq(_jacobian(equation, m, tangents), -tangents @ rate, rcond=None)[0]
-        m = m + shift @ tangents
-        m /= np.linalg.norm(m)
-    return None
-
-
-def _tangents(m: np.ndarray) -> np.ndarray:
-    """Two unit vectors across m and each other, (2, 3)."""
-    return rotation(m)[:, :2].T
-
-
-def _jacobian(equation: EquationOfMotion, m: np.ndarray, tangents: np.ndarray) -> np.ndarray:
-    """d(dm/dt)/dm within the tangent plane at m, (2, 2), 1/s: column b is the change along tangent b."""
-    shifts = DIFFERENCE_STEP * np.stack([tangents, -tangents])
-    ahead, behind = equation.rate((m + shifts) / np.sqrt(1 + DIFFERENCE_STEP**2))
-    return tangents @ (ahead - behind).T / (2 * DIFFERENCE_STEP)
-
-
-def _bisect(
-    stable_mode: Callable[[float], Mode | None], stable: float, unstable: float, mode: Mode
-) -> tuple[float, Mode]:
-    """Where stable_mode(drive) turns None, between a stable one with `mode` and an unstable one, and the mode there."""
-    for _ in range(BISECTIONS):
-        middle = (stable + unstable) / 2
-        reached = stable_mode(middle)
-        if reached is None:
-            unstable = middle
-        else:
-            stable, mode = middle, reached
-    return float(stable), mode
+def _slowest_mode(free: Macrospin, equation: EquationOfMotion, state: str) -> Mode | None:
+    """The rest state on the side of `state` and the eigenvalue of its least damped mode; None if there is none."""
+    rests, growth = slowest_modes([equation], _side(free, state)[np.newaxis])
+    return None if np.isnan(growth[0]) else (rests[0], complex(growth[0]))

@@ -6,9 +6,8 @@ independent route for the axially symmetric magnet, and the only one to rare err
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,48 +23,22 @@ from qtorque.llg.dynamics import (
     require_seed,
     run_attributes,
 )
-from qtorque.llg.ensemble import (
-    addresses,
-    as_drives,
-    drive_coordinate,
-    require_side,
-    switching_variables,
-    thermalisation_time,
-    thermalised,
-    wilson_interval,
-)
 from qtorque.llg.equation import EquationOfMotion, TorqueSource, equation_of_motion
 from qtorque.llg.fokker_planck import fokker_planck, magnet_attributes
 from qtorque.llg.macrospin import Macrospin, require_positive
+from qtorque.llg.trajectories import (
+    addresses,
+    as_drives,
+    common_beginning,
+    drive_coordinate,
+    driven_equation,
+    switching_variables,
+    totals_over_trajectories,
+    wilson_interval,
+)
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Intracomm
-
-CHUNK_TRAJECTORIES = 512
-"""Trajectories of a chunk of work, which are held in memory together. Never a function of the number of ranks."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Beginning:
-    """What all trajectories have in common before their drive.
-
-    start : (3,), direction `initial`
-    fixed : (3,), p
-    side : m.p at the start
-    at_rest : equation of motion without drive, None where nothing is thermalised
-    thermalisation : s
-    """
-
-    start: np.ndarray
-    fixed: np.ndarray
-    side: float
-    at_rest: EquationOfMotion | None
-    thermalisation: float
-
-    def not_switched(self, m: np.ndarray) -> np.ndarray:
-        """Whether m.p has the initial sign, or none: (..., 3) -> (...)."""
-        return m @ self.fixed * self.side >= 0
-
 
 def switching_map(
     free: Macrospin,
@@ -156,8 +129,8 @@ def switching_map(
     def work(point: int, first: int, stop: int) -> np.ndarray:
         """How many have not switched, (1,)."""
         streams = addresses(seed, point, first, stop)
-        moments = thermalised(
-            beginning.at_rest, undriven, beginning.start, beginning.thermalisation, dt, streams
+        moments = beginning.moments(
+            undriven, dt, streams
         )
         for driven, count in zip(stages[point // lengths.size], steps[point % lengths.size], strict=True):
             if count:
@@ -262,62 +235,6 @@ def fokker_planck_switching_map(
     )  # fmt: skip
 
 
-def driven_equation(
-    free: Macrospin, source: TorqueSource | None, label: str, drive: Waveform, **named: Any
-) -> EquationOfMotion:
-    """`equation_of_motion` under a drive that is named "voltage" or "current_density"."""
-    named[label] = drive
-    return equation_of_motion(free, source, **named)
-
-
-def common_beginning(
-    free: Macrospin,
-    source: TorqueSource | None,
-    initial: str | ArrayLike,
-    temperature: float,
-    thermalisation: float | None,
-) -> Beginning:
-    """InputError for an initial direction across p, and for a thermalisation out of range."""
-    start = free.initial_direction(initial)
-    side = require_side(free, initial)
-    if thermalisation is None:
-        thermalisation = thermalisation_time(free, source, start) if temperature > 0 else 0.0
-    if not 0 <= thermalisation < math.inf:
-        raise InputError(f"thermalisation={thermalisation!r} is out of range; give seconds >= 0")
-    at_rest = equation_of_motion(free, source, temperature=temperature) if thermalisation > 0 else None
-    return Beginning(
-        start=start, fixed=np.array(free.fixed), side=side, at_rest=at_rest, thermalisation=float(thermalisation)
-    )
-
-
-def totals_over_trajectories(
-    work: Callable[[int, int, int], np.ndarray],
-    points: int,
-    trajectories: int,
-    numbers: int,
-    comm: Intracomm | None,
-    checkpoint: parallel.Checkpoint | None,
-    progress: str | None,
-) -> np.ndarray:
-    """Sums of work(point, first, stop) -> counts over the trajectories of every point, (points, numbers)."""
-    shares = -(-trajectories // CHUNK_TRAJECTORIES)
-    totals = np.zeros((points, numbers), dtype=np.int64)
-    received = 0
-
-    def count(chunk: int) -> np.ndarray:
-        point, share = divmod(chunk, shares)
-        first = share * CHUNK_TRAJECTORIES
-        return work(point, first, min(first + CHUNK_TRAJECTORIES, trajectories))
-
-    def add(counts: np.ndarray) -> None:
-        nonlocal received
-        totals[received // shares] += counts
-        received += 1
-
-    parallel.each_chunk(count, range(points * shares), add, comm, checkpoint, progress)
-    return totals if comm is None else comm.bcast(totals)
-
-
 def _amplitudes(label: str, drives: Sequence[Waveform]) -> list[float]:
     for drive in drives:
         if drive.varies:
@@ -343,4 +260,3 @@ def _require_times(**times: float) -> None:
 
 def _length_coordinate(lengths: np.ndarray) -> tuple[str, np.ndarray, dict[str, str]]:
     return "length", lengths, {"units": "s", "long_name": "length of the pulse at full amplitude"}
-

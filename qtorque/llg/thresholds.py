@@ -12,10 +12,9 @@ import numpy as np
 from qtorque.errors import InputError
 from qtorque.llg.drive import constant
 from qtorque.llg.dynamics import LARGEST_PRECESSION_ANGLE, Moments
-from qtorque.llg.ensemble import THERMALISATION_TIMES, thermalisation_time
 from qtorque.llg.equation import EquationOfMotion, TorqueSource
 from qtorque.llg.macrospin import Macrospin, require_positive
-from qtorque.llg.switching import driven_equation
+from qtorque.llg.trajectories import THERMALISATION_TIMES, driven_equation, thermalisation_time
 from qtorque.spin import rotation
 from qtorque.units import GYROMAGNETIC_RATIO
 
