@@ -21,6 +21,9 @@ DRIVERS = ("interface", "mtj_torque", "switching", "pipeline")
 EVERY_DRIVER = sorted(path.stem for path in (ROOT / "drivers").glob("[!_]*.py"))
 MAP_DRIVERS = ("export", "oscillator", "phase_diagram", "resonance", "switching", "trajectory", "write_error")
 MAGNET_DRIVERS = ("lifetime",)
+EXIT_INTERRUPTED = 75
+MOST_STOPS = 60
+"""More stops than any of the tiny runs has chunks."""
 HELP_SECONDS = 1.0
 ROUNDING = 1e-12
 """Sums over k in another order, and solves of other blocks."""
@@ -32,6 +35,17 @@ TINY = {
     "switching": TINY_ENSEMBLE,
     "pipeline": TINY_TORQUE + TINY_ENSEMBLE,
 }
+TINY_MAP = {
+    "switching": TINY_ENSEMBLE,
+    "write_error": ["--voltage", "0.5,1", "--length", "1e-10,3e-10", "--exact-length", "1e-10", "--relaxation", "1e-10",
+                    "--trajectories", "300", "--duration", "3e-10", "--alpha", "0.1", "--seed", "5"],
+    "phase_diagram": ["--alpha", "0.05", "--duration", "2e-8", "--dwell", "1e-9", "--voltage=-1:1:3",
+                      "--applied-field=-0.15:0.15:3"],
+    "oscillator": ["--voltage", "0.2,0.4", "--trajectories", "2", "--duration", "2e-9", "--settle", "0",
+                   "--segment", "5e-10"],
+    "resonance": ["--frequency", "5e9:9e9:9", "--applied-field", "0.1,0.15", "--amplitude", "1e-2", "--settle", "1e-9",
+                  "--alpha", "0.1"],
+}  # fmt: skip
 PIPELINE_FILES = {
     "mtj_transmission.nc", "mtj_torque.nc", "mtj_map.nc", "mtj_switching.nc",
     "mtj_transmission.png", "mtj_torque_voltage.png", "mtj_torque_angle.png", "mtj_switching.png",
@@ -202,6 +216,24 @@ def test_switching_from_the_saved_map_equals_the_pipeline(serial, tmp_path):
     assert run.returncode == 0, run.stderr
     again, first = (store.load_dataset(where / "mtj_switching.nc") for where in (tmp_path, folder))
     np.testing.assert_array_equal(again["m_final"], first["m_final"])
+
+
+@pytest.mark.parametrize("name", TINY_MAP)
+def test_a_driver_of_a_map_that_is_stopped_again_and_again_writes_the_same_bits(serial, within, name, tmp_path):
+    _, folder = serial
+    arguments = [name, folder / "mtj_map.nc", *TINY_MAP[name], "--quiet"]
+    assert within(*arguments, "-o", tmp_path / "at_once").returncode == 0
+    codes = []
+    while not codes or codes[-1] == EXIT_INTERRUPTED:
+        codes.append(within(*arguments, "-o", tmp_path / "in_parts", "--max-seconds", "1e-3").returncode)
+        assert len(codes) < MOST_STOPS
+    assert codes[-1] == 0
+    assert len(codes) > 1
+    written = sorted(path.name.removeprefix("at_once") for path in tmp_path.glob("at_once*.nc"))
+    assert written
+    for ending in written:
+        whole, parts = (store.load_dataset(tmp_path / f"{prefix}{ending}") for prefix in ("at_once", "in_parts"))
+        xr.testing.assert_equal(whole, parts)
 
 
 @pytest.mark.parametrize("system", ["spin_valve", "hand_written_kwant"])
