@@ -5,8 +5,8 @@
 Reads the torque map that drivers/mtj_torque.py wrote. Prints the fitted parameters at every voltage of the map with
 their misfit, and says whether the closed form describes the map. Writes PREFIX_mumax3.mx3 (the macrospin in one cell),
 PREFIX_mumax3_grid.mx3 (a disc with exchange), PREFIX_oommf.mif and PREFIX_cmtj.py, all for the voltage of --voltage and
-0 K, and PREFIX_slonczewski.nc and PREFIX_slonczewski.png with the fit. SI units. Of the options of an ensemble the
-scripts take --initial, --duration and --dt.
+0 K, and PREFIX_slonczewski.nc and PREFIX_slonczewski.png with the fit. SI units. J > 0: electrons flow from left
+to right, on whichever side the fixed magnet stands.
 """
 
 import time
@@ -37,6 +37,13 @@ def row(form):
         f"{form.polarization:8.4f}   {form.Lambda:8.4f}   {form.epsilon_prime:8.4f}   "
         f"{100 * form.damping_like_residual:7.2g} %   {100 * form.field_like_residual:7.2g} %"
     )
+
+
+def coupling(fit):
+    """A line about the interlayer coupling, or why there is none."""
+    if fit.coupling_known:
+        return f"interlayer coupling  {fit.coupling:.4g} J/m2, in the field of the scripts"
+    return "interlayer coupling  not known: the map has no V = 0; epsilon' holds all of the field-like torque"
 
 
 def verdict(form, where, mend):
@@ -78,7 +85,8 @@ def run(options, comm):
         return
     lines = [
         *table(fit),
-        f"interlayer coupling  {fit.coupling:.4g} J/m2, in the field of the scripts",
+        "direction of J       > 0: electrons flow from left to right, which is from fixed to free in the usual order",
+        coupling(fit),
         f"nominal current      at {fit.reference_angle:.4g} rad between the moments",
         *verdict(here.forms[0], f"at {voltage:g} V", "use the map itself (drivers/switching.py)"),
         *verdict(fit.overall, "at all voltages together", "write scripts for each voltage, its parameters differ"),
@@ -104,10 +112,15 @@ if __name__ == "__main__":
         "--reference-angle", type=number, default="pi/2", help="of the nominal current, rad; default pi/2"
     )
     parser.add_argument(
+        "--initial", choices=("antiparallel", "parallel"), default="antiparallel", help="start; default antiparallel"
+    )
+    parser.add_argument(
         "--tilt", type=number, default=0.02, help="of the initial moment off its axis, rad; default 0.02"
     )
     parser.add_argument(
         "--exchange-stiffness", type=number, default=1.5e-11, help="of the disc in mumax3, J/m; default 1.5e-11"
     )
-    _stages.add_free_layer(parser)
+    parser.add_argument("--duration", type=number, default=50e-9, help="of the scripts, s; default 50e-9")
+    parser.add_argument("--dt", type=number, default=1e-12, help="time step of cmtj, s; default 1e-12")
+    _stages.add_magnet(parser)
     command_line.main(run, parser)

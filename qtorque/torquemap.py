@@ -125,7 +125,7 @@ class TorqueMap:
         if not (isinstance(self.area, numbers.Real) and 0 < self.area < np.inf):
             raise InputError(f"area={self.area!r} is not an area; give the in-plane cell in nm^2")
         if self.mixing_conductance is not None:
-            if not np.isfinite(self.mixing_conductance):
+            if not (isinstance(self.mixing_conductance, numbers.Number) and np.isfinite(self.mixing_conductance)):
                 raise InputError(f"mixing_conductance={self.mixing_conductance!r} is not finite; give a number or None")
             object.__setattr__(self, "mixing_conductance", complex(self.mixing_conductance))
         for name, value in self.attributes.items():

@@ -240,6 +240,33 @@ def test_two_free_layers_follow_the_implicit_gilbert_equations_of_both():
     )
 
 
+def test_the_watch_of_pairs_tells_of_both_magnets():
+    bare = {"anisotropy": 0.0, "demag": (1 / 3,) * 3, "alpha": 0.0, "Ms": MS, "thickness": THICKNESS, "area": AREA}
+    first, second = llg.Macrospin(**bare, field=(0.1, 0, 0)), llg.Macrospin(**bare)
+    pair = llg.CoupledMacrospins(first=first, second=second)
+    period = 2 * np.pi / (GYROMAGNETIC_RATIO * 0.1)
+    start = np.tile([0, 0, 1.0], (40, 2, 1))
+    moments = Moments(pair_equation(pair, None), start, period / 1002, watch=(0, 0, 1))
+    moments.advance(300)
+    np.testing.assert_array_equal(moments.crossed, np.tile([251, -1], (40, 1)))
+
+
+def test_results_say_what_drove_them():
+    free, tmap = magnet(), rich_map()
+    swing = llg.FieldDrive(direction=(0, 0, 1), waveform=0.01)
+    options = {"initial": "antiparallel", "duration": 1e-11, "dt": 1e-13, "field": swing}
+    one = llg.run(free, tmap, voltage=llg.pulse(0.3, 1e-12), **options)
+    many = llg.ensemble(free, tmap, voltage=[llg.pulse(0.3, 1e-12), llg.pulse(0.3, 2e-12)], trajectories=1, **options)
+    for d in (one, many):
+        assert "1e-12" in d.attrs["drive"]
+        assert "FieldDrive" in d.attrs["field_drive"]
+        assert d.attrs["torque"] == "torque map"
+        assert d.attrs["duration"] == 1e-11
+    source = CLOSED_FORMS["slonczewski"]
+    closed = llg.run(magnet(voltage_anisotropy=0.0), source, current_density=1e10, **options)
+    assert closed.attrs["torque"] == repr(source)
+
+
 def test_a_pair_without_damping_keeps_its_energy_and_exchange_alone_its_total_moment():
     bare = {"alpha": 0.0, "voltage_anisotropy": 0.0}
     first, second = magnet(**bare), magnet(Ms=0.7e6, thickness=2.5e-9, **bare)
@@ -271,6 +298,25 @@ def test_exchange_of_positive_sign_aligns_two_layers():
         assert m[0] @ m[1] == pytest.approx(product, abs=1e-6)
 
 
+def test_equilibrium_of_a_coupled_pair_is_the_boltzmann_distribution():
+    """<m1.m2> = coth x - 1/x for E = -x kT m1.m2: each of the two has a thermal field of its own."""
+    x = 2.0
+    coupling = x * BOLTZMANN * 300 / AREA
+    bare = {"anisotropy": 0.0, "demag": (1 / 3,) * 3, "alpha": 0.4, "area": AREA}
+    first = llg.Macrospin(Ms=MS, thickness=THICKNESS, **bare)
+    second = llg.Macrospin(Ms=0.6e6, thickness=2e-9, **bare)
+    pair = llg.CoupledMacrospins(first=first, second=second, interlayer_coupling=coupling)
+    pairs = 2048
+    start = np.tile([tilted(0.3), tilted(0.9, 1.0)], (pairs, 1, 1))
+    moments = Moments(pair_equation(pair, None, temperature=300), start, 2e-12, streams=addresses(9, 0, 0, pairs))
+    moments.advance(1500)
+    samples = moments.advance(2000, every=500)
+    products = np.sum(samples[:, :, 0] * samples[:, :, 1], axis=-1)
+    error = products.std() / products[0].size ** 0.5
+    assert abs(products.mean() - (1 / np.tanh(x) - 1 / x)) < 4.5 * error
+    assert error < 0.02
+
+
 def test_current_from_the_first_layer_pulls_the_second_to_it_and_pushes_the_first_away():
     bare = {"anisotropy": 0.0, "demag": (1 / 3,) * 3, "alpha": 0.1, "Ms": MS, "thickness": THICKNESS, "area": AREA}
     pair = llg.CoupledMacrospins(first=llg.Macrospin(**bare), second=llg.Macrospin(**bare))
@@ -288,9 +334,13 @@ def test_current_from_the_first_layer_pulls_the_second_to_it_and_pushes_the_firs
 # --- orders -----------------------------------------------------------------------------------------------------------
 
 
+SWING = llg.FieldDrive(direction=tilted(1.0, 2.0), waveform=llg.sine(0.05, 8e9, phase=0.4))
+TONE = llg.sine(0.6, 5e9, offset=0.3)
+
+
 def ends(steps, temperature):
     """m after 0.1 ns for several lengths of a step; at 10^-18 K Heun's method runs, and its noise is nothing."""
-    equation = equation_of_motion(magnet(), rich_map(), 0.8, temperature=temperature)
+    equation = equation_of_motion(magnet(), rich_map(), TONE, field=SWING, temperature=temperature)
     found = []
     for dt in steps:
         moments = Moments(equation, np.array([tilted(2.0, 1.0)]), dt, streams=addresses(1, 0, 0, 1))
@@ -300,10 +350,11 @@ def ends(steps, temperature):
 
 
 @pytest.mark.parametrize(("temperature", "order"), [(1e-18, 2), (0.0, 4)], ids=["heun", "runge_kutta"])
-def test_integrators_have_their_order(temperature, order):
+def test_integrators_have_their_order_under_drives_that_change(temperature, order):
     steps = 1e-12 / 2.0 ** np.arange(4)
     exact = llg.run(
-        magnet(), rich_map(), voltage=0.8, initial=tilted(2.0, 1.0), duration=1e-10, tolerance=1e-13, samples=1
+        magnet(), rich_map(), voltage=TONE, field=SWING, initial=tilted(2.0, 1.0), duration=1e-10, tolerance=1e-13,
+        samples=1,
     )["m"].values[-1]  # fmt: skip
     errors = np.linalg.norm(ends(steps, temperature) - exact, axis=1)
     assert np.polyfit(np.log(steps), np.log(errors), 1)[0] == pytest.approx(order, abs=ORDER_ERROR)
@@ -453,6 +504,66 @@ def test_waveforms_have_their_values():
     assert llg.sine(2.0, 1.0, offset=-3.0).peak == -5.0
 
 
+def test_bad_waveforms_are_refused_in_one_line():
+    for call, message in (
+        (lambda: llg.Waveform(time=(0.0,), value=(np.nan,)), "not finite"),
+        (lambda: llg.Waveform(time=(0.0,), value=(0.0,), amplitude=np.inf), "not finite"),
+        (lambda: llg.Waveform(time=(), value=()), "two lists of one length"),
+        (lambda: llg.Waveform(time=(1e-9, 0), value=(0, 1)), "time falls"),
+        (lambda: llg.FieldDrive(direction=(0, 0, 1), waveform="0.1"), "^waveform='0.1' is no drive"),
+        (lambda: equation_of_motion(magnet(), None, np.nan), "^voltage=nan is no drive"),
+        (lambda: equation_of_motion(magnet(), None, "a"), "^voltage='a' is no drive"),
+        (lambda: equation_of_motion(magnet(), None, True), "^voltage=True is no drive"),
+        (lambda: equation_of_motion(magnet(), None, field=(0, 0, 0.1)), r"^field=\(0, 0, 0.1\) is no FieldDrive"),
+        (lambda: llg.ensemble(magnet(), None, voltage=["a"], trajectories=1, duration=1e-10, dt=1e-13), "^voltage='a'"),
+    ):
+        with pytest.raises(InputError, match=message) as refusal:
+            call()
+        assert "\n" not in str(refusal.value)
+    assert llg.Waveform(time=[0, 1], value=[1, 2]) == llg.sampled([0, 1], [1, 2])
+    assert llg.FieldDrive(direction=(0, 0, 1), waveform=0.1).waveform == llg.constant(0.1)
+
+
+def test_a_tolerance_that_cannot_be_kept_ends_with_one_line():
+    options = {"initial": tilted(2.0, 1.0), "duration": 1e-9}
+    with pytest.raises(InputError, match="^tolerance=1e-30 is out of range"):
+        llg.run(magnet(), None, tolerance=1e-30, **options)
+    equation = equation_of_motion(magnet(), None)
+    moments = Moments(dataclasses.replace(equation, field=np.array([np.nan, 0, 0])), np.array([tilted(2.0)]), 1e-12)
+    with pytest.raises(InputError, match="^tolerance=1e-08 cannot be kept"):
+        moments.advance_adaptively(0.0, 1e-9, 1e-8)
+    steep = llg.Slonczewski(polarization=0.5, Lambda=1e6)
+    free = magnet(voltage_anisotropy=0.0)
+    end = llg.run(free, steep, current_density=1e9, tolerance=1e-8, initial="antiparallel", duration=1e-10)
+    assert np.all(np.isfinite(end["m"].values))
+    with pytest.raises(InputError, match="^Lambda=1000000000.0"):
+        llg.Slonczewski(polarization=0.5, Lambda=1e9)
+
+
+@pytest.mark.parametrize("Lambda", [1.0, 3.0, 30.0])
+def test_the_bound_of_the_torque_is_no_looser_than_twice_its_largest_value(Lambda):
+    bare = {"anisotropy": 0.0, "demag": (1 / 3,) * 3, "alpha": 0.0, "Ms": MS, "thickness": THICKNESS, "area": AREA}
+    free = llg.Macrospin(**bare)
+    equation = equation_of_motion(free, llg.Slonczewski(polarization=0.5, Lambda=Lambda), current_density=1e11)
+    polar = np.linspace(0, np.pi, 20001)
+    m = np.stack([np.sin(polar), 0 * polar, np.cos(polar)], axis=-1)
+    largest = np.linalg.norm(equation.rate(m), axis=1).max() / GYROMAGNETIC_RATIO
+    assert largest <= equation.largest_field() * (1 + 1e-9) <= 2 * largest
+
+
+def test_a_map_of_scattered_torques_at_crowded_angles_is_refused():
+    rng = np.random.default_rng(1)
+    angle = np.sort(np.append(np.linspace(0, np.pi, 13), 1e-5))
+    values = 1e-6 * (1 + 1e-3 * rng.normal(size=(14, 1)))
+    zeros = np.zeros((14, 1))
+    tmap = TorqueMap(
+        angle=angle, voltage=[0.0], area=0.09, charge_current=zeros, damping_like=values, field_like=zeros,
+        damping_like_fixed=zeros, field_like_fixed=zeros,
+    )  # fmt: skip
+    with pytest.raises(InputError, match="too close together"):
+        equation_of_motion(magnet(voltage_anisotropy=0.0), tmap, 0.0)
+
+
 def test_a_waveform_is_read_from_a_file(tmp_path):
     path = tmp_path / "pulse.csv"
     path.write_text("# time (s), V\n0, 0\n1e-9 0.5  # the top\n\n2e-9, 0.1\n")
@@ -565,19 +676,33 @@ def test_steps_may_be_taken_in_any_portions():
     assert whole.time == pytest.approx(60 * 5e-13)
 
 
-def test_moments_with_different_equations_go_their_own_ways():
+@pytest.mark.parametrize("temperature", [0.0, 300.0])
+def test_moments_with_different_equations_go_their_own_ways(temperature):
+    """To the last bit, with and without torque, with drives that vary and not, in one block."""
     free, tmap = magnet(voltage_anisotropy=0.0), rich_map()
+    swing = llg.FieldDrive(direction=tilted(1.0, 2.0), waveform=llg.sine(0.02, 3e9))
+    hot = {"temperature": temperature}
     equations = [
-        equation_of_motion(free, tmap, 0.3), equation_of_motion(dataclasses.replace(free, alpha=0.2), tmap, -0.5),
-        equation_of_motion(free, None), equation_of_motion(free, CLOSED_FORMS["slonczewski"], current_density=1e11),
-        equation_of_motion(free, tmap, llg.sine(0.5, 3e9)),
+        equation_of_motion(free, tmap, 0.3, **hot),
+        equation_of_motion(dataclasses.replace(free, alpha=0.2), tmap, -0.5, **hot),
+        equation_of_motion(free, None, **hot), equation_of_motion(free, None, field=swing, **hot),
+        equation_of_motion(free, CLOSED_FORMS["slonczewski"], current_density=1e11, **hot),
+        equation_of_motion(free, tmap, llg.sine(0.5, 3e9), **hot),
     ]  # fmt: skip
-    together = Moments(equations, np.array(tilted(2.0, 1.0)), 5e-13)
-    together.advance(200)
-    for equation, m in zip(equations, together.m, strict=True):
-        alone = Moments(equation, np.array([tilted(2.0, 1.0)]), 5e-13)
-        alone.advance(200)
-        np.testing.assert_allclose(m, alone.m[0], atol=BY_ROUNDING)
+    streams = addresses(3, 1, 0, len(equations))
+    together = Moments(equations, np.array(tilted(2.0, 1.0)), 5e-13, streams=streams)
+    together.advance(500)
+    for i, (equation, m) in enumerate(zip(equations, together.m, strict=True)):
+        alone = Moments(equation, np.array([tilted(2.0, 1.0)]), 5e-13, streams=streams[i : i + 1])
+        alone.advance(500)
+        np.testing.assert_array_equal(m, alone.m[0])
+
+
+def test_moments_of_different_integrators_are_kept_apart():
+    free = magnet()
+    mixed = [equation_of_motion(free, None), equation_of_motion(free, None, temperature=300)]
+    with pytest.raises(ValueError, match="different integrators"):
+        Moments(mixed, np.array(tilted(2.0, 1.0)), 5e-13, streams=addresses(1, 0, 0, 2))
 
 
 def test_the_first_crossing_is_noted():
@@ -660,6 +785,10 @@ def test_bad_sources_and_drives_are_refused_in_one_line():
         (lambda: llg.run(free, tmap, initial="parallel", duration=1e-9, tolerance=2.0), "^tolerance=2.0"),
         (lambda: llg.run(free, tmap, initial="parallel", duration=1e-9, tolerance=1e-9, temperature=9), "^temp"),
         (lambda: llg.CoupledMacrospins(first=free, second=magnet(area=2e-15)), "^area=2e-15"),
+        (lambda: pair_equation(llg.CoupledMacrospins(first=free, second=free), CLOSED_FORMS["spin_orbit"],
+                               current_density=1e10), "not one of a layer on another"),
+        (lambda: llg.ensemble(llg.CoupledMacrospins(first=free, second=free), None, voltage=0.0, trajectories=1,
+                              duration=1e-10, dt=1e-13), "^free is no Macrospin"),
         (lambda: llg.CoupledMacrospins(first=free, second=free, dipolar=np.ones((2, 2))), "^dipolar="),
         (lambda: llg.CoupledMacrospins(first=free, second=free, interlayer_coupling=np.nan), "^interlayer"),
         (lambda: llg.CoupledMacrospins(first=free, second=free).initial_direction("parallel"), "^initial='parallel'"),

@@ -1,5 +1,6 @@
 """Bridges to other codes: the fit, the scripts of mumax3, OOMMF and cmtj against their own formulas, ODT and OVF."""
 
+import dataclasses
 import math
 import re
 import runpy
@@ -26,6 +27,8 @@ RESISTANCE_AREA = 4e-12
 
 FIT_ACCURACY = 1e-10
 """Least squares of data of that form leave rounding of the data, 1e-16, times the condition of the fit."""
+MIRROR = 1e-6
+"""Of a mirror-symmetric junction: the accuracy of its energy integrals."""
 SAME_EQUATION = 1e-12
 """Of dm/dt, relative to the largest: a spline through 1001 angles is off by 5/384 h^4 max|d4f| = 2e-12 of f, and the
 torque is a hundredth of dm/dt."""
@@ -123,6 +126,16 @@ def test_the_nominal_current_is_that_of_the_reference_angle():
     assert pair[1].polarization == pytest.approx(1.8 * pair[0].polarization)
 
 
+def test_a_fitted_polarization_may_exceed_one_which_scripts_take_and_the_closed_form_refuses():
+    tmap = closed_form_map(lambda v, j: form(v, j, polarization=0.99), angle=COARSE, amplitude=0.4)
+    parameters = export.fit_slonczewski(tmap, reference_angle=math.pi).at_voltage(0.4)
+    assert parameters.polarization == pytest.approx(0.99 * 1.8 / 1.4)
+    text = export.mumax3_snippet(free_layer(), parameters, initial=(0, 0.6, -0.8), duration=1e-9)
+    assert mumax3_values(text)["pol"][0] == parameters.polarization
+    with pytest.raises(InputError, match="polarization"):
+        llg.Slonczewski(polarization=parameters.polarization)
+
+
 def test_a_voltage_between_those_of_the_map_is_fitted_to_its_interpolation():
     fit = export.fit_slonczewski(closed_form_map(form, angle=COARSE), voltage=0.313)
     parameters = fit.at_voltage(0.313)
@@ -164,11 +177,81 @@ def test_no_other_parameters_fit_better():
         assert misfit(best.polarization, best.Lambda * factor) > least
 
 
-def test_without_zero_voltage_the_coupling_is_in_epsilon_prime():
-    fit = export.fit_slonczewski(closed_form_map(form, angle=COARSE, voltages=np.array([0.2, 0.4])))
-    assert fit.coupling == 0
+@pytest.mark.parametrize("voltages", [[0.2, 0.4], [-0.4, 0.4], [-0.4, -0.1, 0.2], [0.4]])
+def test_without_zero_voltage_on_the_grid_the_coupling_is_in_epsilon_prime(voltages):
+    fit = export.fit_slonczewski(closed_form_map(form, angle=COARSE, voltages=np.array(voltages)))
+    assert (fit.coupling, fit.coupling_known) == (0, False)
+    assert "not known" in fit.to_dataset()["coupling"].attrs["long_name"]
     scale = units.HBAR / units.ELEMENTARY_CHARGE * fit.current_density
     np.testing.assert_allclose([f.epsilon_prime for f in fit.forms], 0.12 + 3e-6 / scale, rtol=FIT_ACCURACY)
+
+
+@pytest.mark.parametrize("voltages", [[-0.4, 0.4], [-0.4, 0.0, 0.4]])
+def test_a_torque_even_in_the_voltage_is_no_coupling(voltages):
+    def even(voltage, current_density):
+        return form(voltage, current_density, coupling=0.0, epsilon_prime=0.5 * voltage)
+
+    fit = export.fit_slonczewski(closed_form_map(even, angle=COARSE, voltages=np.array(voltages)))
+    assert abs(fit.coupling) < FIT_ACCURACY * 1e-5
+    assert fit.coupling_known is (0.0 in voltages)
+    np.testing.assert_allclose([f.epsilon_prime for f in fit.forms], 0.5 * fit.voltage, rtol=FIT_ACCURACY)
+
+
+def map_of_two_magnets(free, fixed, voltages):
+    """The torque map of a mirror-symmetric junction of the magnets "left" and "right"."""
+    metal = qt.single_band(onsite=4.3, exchange=2.6, hopping=-1.0, lattice_constant=0.3)
+    oxide = qt.single_band(onsite=9.0, hopping=-1.0, lattice_constant=0.3)
+    stack = qt.Stack(
+        left=qt.Lead(metal, magnetization=(0, 0, 1), magnet="left"), layers=[qt.Layer(oxide, 3, barrier=True)],
+        right=qt.Lead(metal, magnetization=(0, 0, 1), magnet="right"), free=free, fixed=fixed,
+    )  # fmt: skip
+    angle = np.linspace(0, np.pi, 7)
+    return qt.TorqueMap.from_dataset(qt.spin_torque(stack, angle=angle, voltage=voltages, kmesh=qt.kmesh(6)))
+
+
+@pytest.fixture(scope="module")
+def mirrored_fits():
+    """Fits with the fixed magnet on the left, as usual, and on the right."""
+    pairs = (("right", "left"), ("left", "right"))
+    return [export.fit_slonczewski(map_of_two_magnets(*names, [-0.4, 0.0, 0.4])) for names in pairs]
+
+
+def test_with_the_fixed_magnet_on_the_right_the_current_is_still_that_from_left_to_right(mirrored_fits):
+    usual, turned = mirrored_fits
+    # The mirror turns the voltage and the current round and leaves both torques.
+    np.testing.assert_allclose(turned.current_density, -usual.current_density[::-1], rtol=MIRROR)
+    assert usual.at_voltage(0.4).current_density > 0
+    assert usual.at_voltage(0.4).polarization > 0.1
+    assert turned.at_voltage(0.4).polarization < -0.1
+    for name in ("polarization", "epsilon_prime"):
+        expected = [-getattr(form, name) for form in usual.forms[::-1]]
+        np.testing.assert_allclose([getattr(form, name) for form in turned.forms], expected, rtol=MIRROR)
+
+
+WRITERS = [export.mumax3_snippet, export.oommf_snippet, export.cmtj_snippet]
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_scripts_say_which_way_the_electrons_flow_on_either_side_of_the_fixed_magnet(mirrored_fits, writer):
+    for fit, pushed in zip(mirrored_fits, (False, True), strict=True):
+        parameters = fit.at_voltage(0.4)
+        text = writer(free_layer(), parameters, initial=(0, 0.6, -0.8), duration=1e-9)
+        assert f"{parameters.current_density:.6g} A/m2, > 0: electrons flow from left to right" in text
+        assert ("pushes the free moment away from the fixed one" in text) is pushed
+        assert not re.search("flow from the fixed|come from the fixed|# J > 0 pulls", text)
+
+
+def test_scripts_have_the_torque_of_the_map_with_the_fixed_magnet_on_the_right(mirrored_fits):
+    free, parameters = free_layer(), mirrored_fits[1].at_voltage(0.4)
+    arguments = {"initial": (0, 0.6, -0.8), "duration": 1e-9}
+    turned = dataclasses.replace(parameters, polarization=-parameters.polarization)
+    m = np.array([0.6, 0.0, 0.8])
+    for rate in (
+        lambda p: mumax3_rate(export.mumax3_snippet(free, p, **arguments), free.thickness),
+        lambda p: oommf_rate(export.oommf_snippet(free, p, **arguments)),
+    ):
+        # What the damping-like torque does to m.p: at V > 0 it pushes a free magnet on the left away.
+        assert (rate(parameters)(m) - rate(turned)(m))[2] < 0
 
 
 def test_the_dataset_of_a_fit_has_units_and_comes_back_from_a_file(tmp_path):
@@ -184,6 +267,9 @@ def test_the_dataset_of_a_fit_has_units_and_comes_back_from_a_file(tmp_path):
         ({"voltage": 0.0}, "voltage=0"),
         ({"voltage": 0.5}, "outside the torque map"),
         ({"voltage": []}, "voltage has shape"),
+        ({"voltage": "x"}, "voltage='x'"),
+        ({"voltage": [0.2, None]}, "voltage=None"),
+        ({"voltage": [[0.2], [0.4]]}, "voltage has shape"),
         ({"reference_angle": 4.0}, "reference_angle"),
         ({"reference_angle": "x"}, "reference_angle"),
     ],
@@ -460,12 +546,23 @@ def test_cmtj_and_a_map_of_the_transport_theory_switch_at_the_same_time(tmp_path
     assert theirs == pytest.approx(ours, rel=SWITCHING_TIME)
 
 
-@pytest.mark.parametrize("writer", [export.mumax3_snippet, export.oommf_snippet, export.cmtj_snippet])
+@pytest.mark.parametrize("writer", WRITERS)
 def test_scripts_refuse_a_start_that_never_moves_and_a_run_without_length(writer):
     with pytest.raises(InputError, match="lies along p"):
         writer(free_layer(), form(0.4, 2e11), initial="antiparallel", duration=1e-8)
-    with pytest.raises(InputError, match="duration"):
-        writer(free_layer(), form(0.4, 2e11), initial=(0, 0.6, -0.8), duration=0.0)
+    for duration in (0.0, "x", None):
+        with pytest.raises(InputError, match="duration"):
+            writer(free_layer(), form(0.4, 2e11), initial=(0, 0.6, -0.8), duration=duration)
+
+
+def test_scripts_refuse_steps_and_cells_that_are_none():
+    arguments = {"initial": (0, 0.6, -0.8), "duration": 1e-9}
+    with pytest.raises(InputError, match="dt=1e-08 s is longer"):
+        export.cmtj_snippet(free_layer(), form(0.4, 2e11), dt=1e-8, **arguments)
+    with pytest.raises(InputError, match="dt='x'"):
+        export.cmtj_snippet(free_layer(), form(0.4, 2e11), dt="x", **arguments)
+    with pytest.raises(InputError, match="exchange_stiffness='x'"):
+        export.mumax3_grid_snippet(free_layer(), form(0.4, 2e11), exchange_stiffness="x", **arguments)
 
 
 def test_scripts_refuse_what_the_other_code_does_not_have():
@@ -522,6 +619,25 @@ def test_the_driver_writes_every_script_and_says_what_the_closed_form_misses(wit
     assert "exists" in again.stderr
 
 
+def test_the_driver_says_where_a_map_does_not_tell_the_coupling(within, tmp_path):
+    tmap = closed_form_map(form, angle=COARSE, voltages=np.array([-0.4, 0.4]))
+    tmap.save(tmp_path / "map.nc")
+    run = within("export", tmp_path / "map.nc", "-o", tmp_path / "x", "--quiet", "--dry-run")
+    assert run.returncode == 0, run.stderr
+    assert "interlayer coupling  not known: the map has no V = 0" in run.stdout
+    assert "electrons flow from left to right" in run.stdout
+
+
+def test_the_driver_has_no_options_that_it_does_not_use(within, tmp_path, map_file):
+    for option in ("--temperature", "--trajectories", "--seed"):
+        run = within("export", map_file, option, "1", "-o", tmp_path / "x", "--dry-run")
+        assert run.returncode == 2
+        assert option in run.stderr
+    run = within("export", map_file, "--initial", "parallel", "--dt", "1e-8", "--duration", "1e-9", "--dry-run")
+    assert run.returncode == 2
+    assert "dt=1e-08 s is longer" in run.stderr
+
+
 def test_a_dry_run_of_the_driver_writes_nothing(within, tmp_path, map_file):
     run = within("export", map_file, "-o", tmp_path / "x", "--quiet", "--dry-run")
     assert run.returncode == 0, run.stderr
@@ -549,12 +665,38 @@ def test_an_odt_table_keeps_every_bit_and_is_read_by_numpy(tmp_path):
     export.save_odt(d, tmp_path / "run.odt")
     lines = (tmp_path / "run.odt").read_text().splitlines()
     assert lines[0] == "# ODT 1.0"
-    assert lines[3:5] == ["# Columns: {time} {mx} {my} {mz} {energy}", "# Units: {s} {} {} {} {J}"]
+    names = ["TimeDriver::Simulation time", *(f"TimeDriver::m{axis}" for axis in "xyz"), "qtorque::energy"]
+    names = [f"Oxs_{name}" for name in names]
+    assert lines[3] == "# Columns: " + " ".join(f"{{{name}}}" for name in names)
+    assert lines[4] == "# Units: {s} {} {} {} {J}"
     expected = np.column_stack([d["time"], d["m"], d["energy"]])
     np.testing.assert_array_equal(np.genfromtxt(tmp_path / "run.odt"), expected)
     back = export.read_odt(tmp_path / "run.odt")
     np.testing.assert_array_equal(np.column_stack([back[name] for name in back]), expected)
+    assert list(back) == names
     assert [back[name].attrs["units"] for name in back] == ["s", "1", "1", "1", "J"]
+
+
+def test_ubermagtable_reads_a_table_with_its_names_and_units(tmp_path):
+    ubermagtable = pytest.importorskip("ubermagtable")
+    d = trajectory()
+    d["current_density"] = ("time", np.arange(5.0), {"units": "A m-2"})
+    export.save_odt(d, tmp_path / "run.odt")
+    table = ubermagtable.Table.fromfile(str(tmp_path / "run.odt"), x="t")
+    assert list(table.data.columns) == ["t", "mx", "my", "mz", "qtorque::energy", "qtorque::current_density"]
+    assert list(table.units.values()) == ["s", "", "", "", "J", "A.m-2"]
+    np.testing.assert_array_equal(table.data["t"], d["time"])
+    np.testing.assert_array_equal(table.data[["mx", "my", "mz"]], d["m"])
+    np.testing.assert_array_equal(table.data["qtorque::energy"], d["energy"])
+
+
+def test_units_of_a_table_are_words_without_blanks(tmp_path):
+    d = trajectory()
+    d["energy"].attrs["units"] = "A m-2"
+    export.save_odt(d, tmp_path / "run.odt")
+    units_line = (tmp_path / "run.odt").read_text().splitlines()[4]
+    assert units_line.split() == ["#", "Units:", "{s}", "{}", "{}", "{}", "{A.m-2}"]
+    assert export.read_odt(tmp_path / "run.odt")["Oxs_qtorque::energy"].attrs["units"] == "A.m-2"
 
 
 def test_a_run_of_the_dynamics_fits_into_a_table(tmp_path):
@@ -578,6 +720,12 @@ def test_the_example_of_the_odt_specification_is_read(tmp_path):
     assert d["Applied Field"].attrs["units"] == "mT"
 
 
+def test_a_table_with_line_ends_of_windows_may_continue_its_lines(tmp_path):
+    (tmp_path / "x.odt").write_bytes(b"# ODT 1.0\r\n# Columns: a b\r\n# Units: s m\r\n1 \\\r\n2\r\n3 4\r\n")
+    d = export.read_odt(tmp_path / "x.odt")
+    assert (d["a"].values.tolist(), d["b"].values.tolist()) == ([1, 3], [2, 4])
+
+
 def test_tables_that_odt_cannot_hold_or_are_none_are_refused(tmp_path):
     with pytest.raises(InputError, match="no coordinate 'time'"):
         export.save_odt(trajectory().drop_vars("time"), tmp_path / "x.odt")
@@ -587,6 +735,9 @@ def test_tables_that_odt_cannot_hold_or_are_none_are_refused(tmp_path):
         export.save_odt(trajectory().rename(energy="a}b"), tmp_path / "x.odt")
     (tmp_path / "y.odt").write_text("# ODT 1.0\n# Columns: a b\n1 2 3\n")
     with pytest.raises(InputError, match="do not fit"):
+        export.read_odt(tmp_path / "y.odt")
+    (tmp_path / "y.odt").write_text("# ODT 1.0\n# Columns: a b\n1 2\n3 oops\n")
+    with pytest.raises(InputError, match=r"row 2: .*oops"):
         export.read_odt(tmp_path / "y.odt")
     (tmp_path / "z.odt").write_text("time 1\n")
     with pytest.raises(InputError, match="first line"):
@@ -648,6 +799,42 @@ def test_a_file_as_mumax3_writes_it_is_read(tmp_path):
     assert back.cell == (2e-9, 2e-9, 1e-9)
 
 
+@pytest.mark.parametrize("written", ["{} {} {}", "", "{}", "1", "1 1 1"])
+def test_a_field_without_units_is_read_as_a_number(tmp_path, written):
+    export.save_ovf(field(), tmp_path / "m.ovf")
+    content = (tmp_path / "m.ovf").read_bytes()
+    (tmp_path / "m.ovf").write_bytes(content.replace(b"valueunits: 1 1 1", b"valueunits: " + written.encode()))
+    back = export.read_ovf(tmp_path / "m.ovf")
+    assert back.units == "1"
+    np.testing.assert_array_equal(back.values, field().values)
+
+
+@pytest.mark.parametrize("representation", ["Text", "Binary 8"])
+def test_discretisedfield_reads_a_field_and_its_files_are_read(tmp_path, representation):
+    discretisedfield = pytest.importorskip("discretisedfield")
+    f = field()
+    export.save_ovf(f, tmp_path / "m.ovf", representation=representation)
+    theirs = discretisedfield.Field.from_file(str(tmp_path / "m.ovf"))
+    np.testing.assert_allclose(theirs.mesh.cell, f.cell)
+    np.testing.assert_allclose(theirs.mesh.region.pmin, f.corner)
+    assert theirs.vdims == ["x", "y", "z"]
+    np.testing.assert_array_equal(theirs.array, f.values)
+    theirs.to_file(str(tmp_path / "back.ovf"), representation={"Text": "txt", "Binary 8": "bin8"}[representation])
+    back = export.read_ovf(tmp_path / "back.ovf")
+    np.testing.assert_array_equal(back.values, f.values)
+    np.testing.assert_allclose(back.cell, f.cell)
+
+
+def test_text_that_is_no_number_is_refused(tmp_path):
+    export.save_ovf(field(), tmp_path / "m.ovf", representation="Text")
+    content = (tmp_path / "m.ovf").read_bytes()
+    first = repr(float(field().values[0, 0, 0, 0])).encode()
+    for word, words in ((b"0.1x", "0.1x"), (b"nan", "values holds nan")):
+        (tmp_path / "x.ovf").write_bytes(content.replace(first, word, 1))
+        with pytest.raises(InputError, match=f"x.ovf.*{words}"):
+            export.read_ovf(tmp_path / "x.ovf")
+
+
 def test_damaged_and_foreign_fields_are_refused(tmp_path):
     export.save_ovf(field(), tmp_path / "m.ovf")
     content = (tmp_path / "m.ovf").read_bytes()
@@ -658,6 +845,12 @@ def test_damaged_and_foreign_fields_are_refused(tmp_path):
         (content[: begin - 20], "no data block"),
         (content[:begin] + bytes(8) + content[begin + 8 :], "damaged"),
         (content.replace(b"# xnodes: 4\n", b""), "xnodes"),
+        (content.replace(b"# xnodes: 4\n", b"# xnodes: -4\n"), r"\[-4, 3, 2\] nodes"),
+        (content.replace(b"# xnodes: 4\n", b"# xnodes: 4.5\n"), "4.5"),
+        (content.replace(b"valuedim: 3", b"valuedim: 0"), "of 0 components"),
+        (content.replace(b"meshunit: m", b"meshunit: nm"), "meshunit 'nm'"),
+        (content.replace(b"valueunits: 1 1 1", b"valueunits: T J J"), "components in J, T"),
+        (content.replace(b"xstepsize: 1e-09", b"xstepsize: 0"), r"x\.ovf.*cell"),
         (content.replace(b"rectangular", b"irregular"), "irregular"),
     ):
         (tmp_path / "x.ovf").write_bytes(changed)
@@ -665,6 +858,8 @@ def test_damaged_and_foreign_fields_are_refused(tmp_path):
             export.read_ovf(tmp_path / "x.ovf")
     with pytest.raises(InputError, match="representation"):
         export.save_ovf(field(), tmp_path / "y.ovf", representation="Binary 2")
+    with pytest.raises(InputError, match="values holds nan"):
+        export.VectorField(values=np.full((1, 1, 1, 3), np.nan), cell=(1, 1, 1))
     with pytest.raises(InputError, match="values has shape"):
         export.VectorField(values=np.ones((2, 3)), cell=(1, 1, 1))
     with pytest.raises(InputError, match="labels"):

@@ -420,6 +420,17 @@ def test_barrier_leads_over_the_lower_of_two_saddles():
     assert llg.energy_barrier(across) == pytest.approx(expected * 0.7**2, rel=1e-8)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_barrier_of_a_cubic_magnet_leads_to_the_next_of_its_minima(sign):
+    """Kc/4 over a face diagonal between two of six axes; |Kc|/12 over one between two of eight body diagonals."""
+    fixed = (0, 0, 1) if sign > 0 else tuple(np.ones(3) / 3**0.5)
+    free = magnet(anisotropy=0.0, cubic_anisotropy=sign * 3e4, fixed=fixed)
+    expected = (1 / 4 if sign > 0 else 1 / 12) * 3e4 * VOLUME
+    assert llg.energy_barrier(free) == pytest.approx(expected, rel=1e-6)
+    with pytest.raises(InputError, match="^state='up'"):
+        llg.energy_barrier(free, "up")
+
+
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 

@@ -72,8 +72,10 @@ def description(free: Macrospin, parameters: SlonczewskiParameters) -> list[str]
     """Lines about where the numbers come from, for the head of a script."""
     lines = [
         f"Free layer: Ms = {free.Ms:.6g} A/m, thickness = {free.thickness:.6g} m, area = {free.area:.6g} m2.",
-        f"Current density {parameters.current_density:.6g} A/m2, > 0: electrons flow from the fixed to the free layer.",
+        f"Current density {parameters.current_density:.6g} A/m2, > 0: electrons flow from left to right.",
     ]
+    if parameters.current_density * parameters.polarization < 0:
+        lines.append("Current density times P is below 0: the current pushes the free moment away from the fixed one.")
     if parameters.voltage != 0:
         lines.append(
             f"It stands for {parameters.voltage:.6g} V: a junction has a voltage, and its current depends on the angle."
@@ -83,6 +85,8 @@ def description(free: Macrospin, parameters: SlonczewskiParameters) -> list[str]
     return lines
 
 
-def require_duration(duration: float) -> None:
-    """InputError unless the duration is positive (s)."""
-    require_positive("duration", duration)
+def positive_number(name: str, value: float, unit: str) -> float:
+    """The value as a float; InputError unless it is one finite number above 0."""
+    number = finite_number(name, value, unit)
+    require_positive(name, number)
+    return number

@@ -23,11 +23,11 @@ from qtorque.export._free_layer import (
     description,
     initial_direction,
     numbers,
-    require_duration,
+    positive_number,
     shape_tensor,
 )
 from qtorque.export.slonczewski_fit import SlonczewskiParameters, spin_current_scale
-from qtorque.llg.macrospin import Macrospin, require_positive
+from qtorque.llg.macrospin import Macrospin
 from qtorque.units import VACUUM_PERMEABILITY
 
 SCRIPT = '''"""One macrospin in cmtj at 0 K; prints nothing, writes cmtj_trajectory.txt. Written by qtorque.
@@ -111,10 +111,12 @@ def cmtj_snippet(
     Raises
     ------
     InputError
-        For a cubic anisotropy, which cmtj does not have, an initial direction along p, times that are not positive.
+        For a cubic anisotropy, which cmtj does not have, an initial direction along p, times that are not positive, a
+        step longer than the run.
     """
-    require_duration(duration)
-    require_positive("dt", dt)
+    duration, dt = positive_number("duration", duration, "s"), positive_number("dt", dt, "s")
+    if dt > duration:
+        raise InputError(f"dt={dt!r} s is longer than duration={duration!r} s; give a shorter step")
     if free.cubic_anisotropy != 0:
         raise InputError(
             f"cubic_anisotropy={free.cubic_anisotropy!r}: cmtj has none; set it to 0, or export to mumax3 or OOMMF"

@@ -7,8 +7,10 @@ From its source, cuda/slonczewski2.cu and engine/torque.go: with beta = hbar J_z
 
 which is the equation of motion of `qtorque.llg` with b_DL = A and b_FL = A'. J is the flow of positive charge. With the
 fixed layer on top (FIXEDLAYER_TOP, the default there) electrons come from it where J_z > 0; FIXEDLAYER_BOTTOM turns the
-sign of beta (mumax/3, pull request 121). Transport runs here along +z from the fixed layer, so scripts say
-FIXEDLAYER_BOTTOM and J_z = -current_density. Up to version 3.9.3 the term alpha A' had the wrong sign (issue 99).
+sign of beta (mumax/3, pull request 121). Electrons flow here along +z where current_density > 0, so scripts say
+FIXEDLAYER_BOTTOM and J_z = -current_density. That holds with the fixed magnet on the right too: FIXEDLAYER_BOTTOM with
+the Pol and EpsilonPrime of that map, of the other sign, is FIXEDLAYER_TOP with the usual ones. Up to version 3.9.3 the
+term alpha A' had the wrong sign (issue 99). Scripts are tested against these formulas, not by runs of mumax3.
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ from qtorque.export._free_layer import (
     description,
     initial_direction,
     numbers,
-    require_duration,
+    positive_number,
     shape_tensor,
 )
 from qtorque.export.slonczewski_fit import SlonczewskiParameters
-from qtorque.llg.macrospin import Macrospin, require_positive
+from qtorque.llg.macrospin import Macrospin
 from qtorque.units import GYROMAGNETIC_RATIO
 
 TABLE_ROWS = 1000
@@ -100,8 +102,8 @@ def mumax3_grid_snippet(
     InputError
         As `mumax3_snippet`, and for an exchange stiffness or cell that is not positive.
     """
-    require_positive("exchange_stiffness", exchange_stiffness)
-    require_positive("largest_cell", largest_cell)
+    exchange_stiffness = positive_number("exchange_stiffness", exchange_stiffness, "J/m")
+    largest_cell = positive_number("largest_cell", largest_cell, "m")
     diameter = 2 * math.sqrt(free.area / math.pi)
     # Even and a multiple of 4: mumax3 transforms grids with small prime factors fast.
     cells = max(4 * math.ceil(diameter / largest_cell / 4), 4)
@@ -130,7 +132,7 @@ def _script(
     grid: list[str],
     shape: list[str],
 ) -> str:
-    require_duration(duration)
+    duration = positive_number("duration", duration, "s")
     if parameters.polarization == 0 and parameters.current_density != 0:
         raise InputError("polarization=0 with a current is refused by mumax3; give current_density=0, or another code")
     m = initial_direction(free, initial)
@@ -149,7 +151,7 @@ def _script(
             f"AnisC2 = vector({numbers(free.cubic_axes[1])})",
         ]
     torque = [
-        "// Slonczewski torque. J is the flow of positive charge: electrons come from the fixed layer below.",
+        "// Slonczewski torque. J is the flow of positive charge: along -z where electrons go from left to right, +z.",
         "DisableZhangLiTorque = true",
         "FixedLayerPosition = FIXEDLAYER_BOTTOM",
         f"FixedLayer = vector({numbers(free.fixed)})",

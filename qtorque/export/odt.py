@@ -1,6 +1,8 @@
 """OOMMF data tables: ODT 1.0, a text format with names and units of the columns in its head.
 
-Specification: OOMMF User's Guide, "Data Table File Format (ODT)".
+Specification: OOMMF User's Guide, "Data Table File Format (ODT)". Columns have the names of OOMMF: those of its time
+driver for the time and for m, `Oxs_qtorque::<name>` for the rest. Programs that read its tables find columns by them
+(ubermagtable splits the line at `Oxs_` and knows t, mx, my, mz; it also splits units at blanks, so there are none).
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from qtorque.export.files import read_bytes, save_bytes, tcl_words
 HEAD = "# ODT 1.0"
 QUOTED_AWAY = re.compile(r'[{}"\\#\n\r]')
 """What a label cannot hold: it would end the word, the line or the head."""
+DRIVER, OTHERS = "Oxs_TimeDriver::", "Oxs_qtorque::"
+"""Before the name of a column: what OOMMF writes itself, and what it does not know."""
 
 
 def save_odt(
@@ -28,7 +32,8 @@ def save_odt(
     ----------
     dataset
         Such as `qtorque.llg.run` returns: coordinate time (s), variables over time alone, or over time and xyz, which
-        become three columns (m: mx, my, mz). Variables without time stay behind.
+        become three columns (m: Oxs_TimeDriver::mx and so on). Variables without time stay behind. Units are written
+        with a point between factors, A.m-2.
     title
         One line of text.
     force
@@ -41,14 +46,15 @@ def save_odt(
     """
     if "time" not in dataset.coords:
         raise InputError("the dataset has no coordinate 'time'; give what llg.run returns")
-    columns = {"time": (dataset["time"].attrs.get("units", "s"), dataset["time"].values)}
+    columns = {f"{DRIVER}Simulation time": (dataset["time"].attrs.get("units", "s"), dataset["time"].values)}
     for name, variable in dataset.data_vars.items():
-        units = variable.attrs.get("units", "1")
+        units = ".".join(variable.attrs.get("units", "1").split())
         if variable.dims == ("time",):
-            columns[str(name)] = (units, variable.values)
+            columns[f"{OTHERS}{name}"] = (units, variable.values)
         elif set(variable.dims) == {"time", "xyz"}:
             values = variable.transpose("time", "xyz").values
-            columns |= {f"{name}{axis}": (units, values[:, i]) for i, axis in enumerate("xyz")}
+            owner = DRIVER if name == "m" else OTHERS
+            columns |= {f"{owner}{name}{axis}": (units, values[:, i]) for i, axis in enumerate("xyz")}
         elif "time" in variable.dims:
             raise InputError(f"{name} has dimensions {variable.dims}; a table holds (time) and (time, xyz)")
     for word in (title, *columns, *(units for units, _ in columns.values())):
@@ -67,14 +73,14 @@ def save_odt(
 
 
 def read_odt(path: str | os.PathLike[str]) -> xr.Dataset:
-    """The first table of an ODT file: one variable over `row` for each column, with its units.
+    """The first table of an ODT file: one variable over `row` for each column, by its name in the file, with its units.
 
     Raises
     ------
     InputError
-        For a missing file, one that is no ODT 1.0, and rows that do not fit the columns.
+        For a missing file, one that is no ODT 1.0, a cell that is no number, and rows that do not fit the columns.
     """
-    text = read_bytes(path).decode(errors="replace").replace("\\\n", " ")
+    text = read_bytes(path).decode(errors="replace").replace("\r\n", "\n").replace("\\\n", " ")
     lines = text.splitlines()
     if not lines or lines[0].strip() != HEAD:
         raise InputError(f"input={os.fspath(path)!r} is no ODT 1.0 table; its first line has to be {HEAD!r}")
@@ -92,8 +98,11 @@ def read_odt(path: str | os.PathLike[str]) -> xr.Dataset:
             elif tag == "table end":
                 break
         elif line.strip():
-            # {} stands for a missing value.
-            rows.append([float(word) if word else np.nan for word in tcl_words(line)])
+            try:
+                # {} stands for a missing value.
+                rows.append([float(word) if word else np.nan for word in tcl_words(line)])
+            except ValueError as wrong:
+                raise InputError(f"input={os.fspath(path)!r}, row {len(rows) + 1}: {wrong}; mend the file") from None
     units = units or [""] * len(names)
     if len(set(names)) != len(names) or len(units) != len(names) or any(len(row) != len(names) for row in rows):
         raise InputError(f"input={os.fspath(path)!r}: columns, units and rows of the table do not fit; mend the file")

@@ -5,9 +5,12 @@ From its source, app/oxs/ext/spinxferevolve.cc: with beta = hbar J/(mu_0 e Ms d)
     dm/dt = gamma_G/(1 + alpha^2) [-m x H - alpha m x (m x H) + (A + alpha A') m x (p x m) + (alpha A - A') m x p],
     A = beta [q_plus/(a + b m.p) + q_minus/(a - b m.p)],   A' = beta eps_prime,
 
-p = mp: the equation of motion of `qtorque.llg` with b_DL = mu_0 A and b_FL = mu_0 A'. J > 0 pulls m towards mp;
+p = mp: the equation of motion of `qtorque.llg` with b_DL = mu_0 A and b_FL = mu_0 A'. J P > 0 pulls m towards mp;
 J_direction is opposite to the flow of electrons, and counts only where mp is propagated. With P and Lambda >= 1 the
 form is the usual one. Lambda < 1 is refused there; it is the term in q_minus with 1/Lambda, from P_fixed = -P_free.
+
+Not verified: no script was run in OOMMF. They are tested against these formulas, read in the source; that the evolver
+takes a P_free < 0, which Lambda < 1 needs, was seen in its algebra only.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from qtorque.export._free_layer import (
     description,
     initial_direction,
     numbers,
-    require_duration,
+    positive_number,
     shape_tensor,
 )
 from qtorque.export.slonczewski_fit import SlonczewskiParameters
@@ -53,7 +56,7 @@ def oommf_snippet(
         For a second-order anisotropy, which OOMMF does not have, an initial direction along p, a duration that is not
         positive.
     """
-    require_duration(duration)
+    duration = positive_number("duration", duration, "s")
     if free.second_order_anisotropy != 0:
         raise InputError(
             f"second_order_anisotropy={free.second_order_anisotropy!r}: Oxs_UniaxialAnisotropy has no second order; "
@@ -76,7 +79,7 @@ def oommf_snippet(
         blocks.append(_block("CubicAnisotropy:cubic", K1=free.cubic_anisotropy, axis1=first, axis2=second))
     blocks += [
         _block("FixedZeeman:field", field=constant_field(free, parameters) / VACUUM_PERMEABILITY, multiplier=1),
-        "# J > 0 pulls m towards mp: electrons flow from the fixed to the free layer, along +z, the current along -z.",
+        "# J P > 0 pulls m towards mp. J > 0: electrons flow from left to right, along +z, the current along -z.",
         _block(
             "SpinXferEvolve:evolver",
             alpha=free.alpha,

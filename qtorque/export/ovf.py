@@ -7,6 +7,7 @@ are little-endian IEEE numbers behind a check value, 1234567.0 in 4 bytes or 123
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import re
 
@@ -27,7 +28,7 @@ AXES = "xyz"
 class VectorField:
     """A field on a rectangular mesh.
 
-    values : (nx, ny, nz, components)
+    values : (nx, ny, nz, components), finite
     cell : three edges of a cell, m
     corner : lowest corner of the mesh, m
     labels : one for each component
@@ -46,6 +47,8 @@ class VectorField:
         values = np.array(self.values, dtype=float)
         if values.ndim != 4 or values.size == 0:
             raise InputError(f"values has shape {values.shape}; give (nx, ny, nz, components)")
+        if not np.all(np.isfinite(values)):
+            raise InputError(f"values holds {values[~np.isfinite(values)][0]}; give finite numbers")
         if values.shape[3] != len(self.labels):
             raise InputError(f"labels={self.labels!r} do not fit {values.shape[3]} components; give one for each")
         for name in ("cell", "corner"):
@@ -106,10 +109,13 @@ def save_ovf(
 def read_ovf(path: str | os.PathLike[str]) -> VectorField:
     """The first segment of an OVF 2.0 file on a rectangular mesh, in any of the three representations.
 
+    Empty units ({}, or none at all) are read as 1.
+
     Raises
     ------
     InputError
-        For a missing file, another format or mesh, a wrong check value, too few data.
+        For a missing file, another format or mesh, a mesh in another unit than m, components of unlike units, a wrong
+        check value, too few data, data that are no finite numbers.
     """
     content = read_bytes(path)
     where = f"input={os.fspath(path)!r}"
@@ -126,23 +132,32 @@ def read_ovf(path: str | os.PathLike[str]) -> VectorField:
     try:
         if header["meshtype"].lower() != "rectangular":
             raise InputError(f"{where} has an {header['meshtype']} mesh; only rectangular ones are read")
+        if header["meshunit"] != "m":
+            raise InputError(f"{where} has meshunit {header['meshunit']!r}; write the file with a mesh in m")
         nodes = [int(header[f"{axis}nodes"]) for axis in AXES]
         dx, dy, dz = (float(header[f"{axis}stepsize"]) for axis in AXES)
         x, y, z = (float(header[f"{axis}min"]) for axis in AXES)
         components = int(header["valuedim"])
-        labels, units = tcl_words(header["valuelabels"]), tcl_words(header["valueunits"])
+        labels, units = tcl_words(header["valuelabels"]), set(tcl_words(header["valueunits"]) or [""])
     except (KeyError, ValueError) as missing:
         if isinstance(missing, InputError):
             raise
         raise InputError(f"{where}: the header lacks or garbles {missing}; mend the file") from None
-    count = components * int(np.prod(nodes))
+    if min(*nodes, components) < 1:
+        raise InputError(f"{where} has {nodes} nodes of {components} components; all have to be 1 or more")
+    if len(units) != 1:
+        raise InputError(f"{where} has components in {', '.join(sorted(units))}; only fields of one unit are read")
+    count = components * math.prod(nodes)
     representation = " ".join(begin[1].decode().split()).capitalize()
     data = content[begin.end() :]
     if representation == "Text":
         words = data.split(b"#", 1)[0].split()
         if len(words) < count:
             raise InputError(f"{where} holds {len(words)} of {count} numbers; it may have been cut off")
-        flat = np.array(words[:count], dtype=float)
+        try:
+            flat = np.array(words[:count], dtype=float)
+        except ValueError as wrong:
+            raise InputError(f"{where}: {wrong}; mend the data") from None
     else:
         kind, check = CHECKED[representation]
         size = np.dtype(kind).itemsize
@@ -152,11 +167,14 @@ def read_ovf(path: str | os.PathLike[str]) -> VectorField:
         if flat[0] != check:
             raise InputError(f"{where} begins its data with {flat[0]!r} in place of {check}; the bytes are damaged")
         flat = flat[1:]
-    return VectorField(
-        values=flat.reshape(*nodes[::-1], components).transpose(2, 1, 0, 3),
-        cell=(dx, dy, dz),
-        corner=(x, y, z),
-        labels=tuple(labels),
-        units=units[0],
-        title=header.get("title", "m"),
-    )
+    try:
+        return VectorField(
+            values=flat.reshape(*nodes[::-1], components).transpose(2, 1, 0, 3),
+            cell=(dx, dy, dz),
+            corner=(x, y, z),
+            labels=tuple(labels),
+            units=units.pop() or "1",
+            title=header.get("title") or "m",
+        )
+    except InputError as wrong:
+        raise InputError(f"{where}: {wrong}") from None

@@ -1,6 +1,6 @@
 r"""The closed form of J. C. Slonczewski that comes nearest to a torque map, and how far it is off.
 
-In the spin frame, per area, with a charge current density J (> 0: electrons flow from the fixed to the free magnet),
+In the spin frame, per area, with a charge current density J (> 0: electrons flow from left to right, as in the map),
 
     tau_DL = (hbar J/e) epsilon(angle),   epsilon = P Lambda^2/((Lambda^2 + 1) + (Lambda^2 - 1) cos(angle)),
     tau_FL = (hbar J/e) epsilon' + coupling,
@@ -8,7 +8,13 @@ In the spin frame, per area, with a charge current density J (> 0: electrons flo
 which is what mumax3 and OOMMF call Pol, Lambda and EpsilonPrime (eps_prime). A map knows voltages, and at one voltage
 its current depends on the angle. J is therefore nominal: the current of the map at that voltage and at one angle, which
 is recorded together with the resistance-area product V/J. `coupling` is the torque of the map at V = 0, which no
-current drives: the interlayer exchange coupling of Omega = -coupling cos(angle), a field +coupling/(Ms d) along p.
+current drives: the interlayer exchange coupling of Omega = -coupling cos(angle), a field +coupling/(Ms d) along p. Only
+a grid point at V = 0 tells it from a torque that is even in the voltage.
+
+A map does not say on which side its magnets stand. From left to right is from the fixed to the free magnet where the
+fixed one stands on the left, as it does unless a stack names its magnets otherwise. With the fixed magnet on the right
+J > 0 comes from the free one, and P and epsilon' have the sign opposite to the usual one. The torques are the same:
+they hold the products J P and J epsilon' only.
 """
 
 from __future__ import annotations
@@ -44,8 +50,12 @@ FEWEST_ANGLES = 3
 class SlonczewskiParameters:
     """The numbers that a micromagnetic code asks for, at one voltage.
 
-    current_density : A/m^2, > 0 where electrons flow from the fixed to the free magnet
+    current_density : A/m^2, > 0 where electrons flow from left to right
+        From the fixed to the free magnet if the fixed one stands on the left.
     polarization, Lambda, epsilon_prime : dimensionless
+        P and epsilon' belong to this current: with the fixed magnet on the right both have the sign opposite to that
+        for a current from fixed to free. Only J P and J epsilon' count, so that scripts, and `llg.Slonczewski` with
+        these numbers, have the torque of the map in both cases.
     coupling : J/m^2, the part of the field-like torque that no current drives; > 0 favours parallel moments
     voltage : V, at which a voltage-controlled anisotropy is taken
     """
@@ -79,6 +89,10 @@ class SlonczewskiForm:
 
     damping_like_residual, field_like_residual : the largest one over the angles
     damping_like_rms, field_like_rms : root of the mean square over the angles
+
+    polarization is the parameter of a curve, not that of an electrode. |P| may exceed 1: by the misfit where electrons
+    are all but fully polarised, and by more where the current at the reference angle is a small one.
+    `llg.Slonczewski` refuses that; a script takes it.
     """
 
     polarization: float
@@ -98,8 +112,9 @@ class SlonczewskiFit:
     current_density : (n,), A/m^2, nominal: that of the map at `reference_angle`
     forms : one closed form for each voltage
     overall : one closed form for all voltages, linear in the nominal current
-    coupling : J/m^2, mean over the angles of the field-like torque at V = 0; 0 where the map does not reach V = 0, and
-        epsilon_prime then holds all of the field-like torque
+    coupling : J/m^2, mean over the angles of the field-like torque at V = 0; 0 where the map has no grid point there
+    coupling_known : whether the map has a grid point at V = 0. Without one epsilon_prime holds all of the field-like
+        torque: an interpolated V = 0 would take a torque even in the voltage for a coupling.
     coupling_residual : largest difference to that mean over the largest field-like torque at V = 0
     reference_angle : rad
     """
@@ -109,6 +124,7 @@ class SlonczewskiFit:
     forms: tuple[SlonczewskiForm, ...]
     overall: SlonczewskiForm
     coupling: float
+    coupling_known: bool
     coupling_residual: float
     reference_angle: float
 
@@ -145,10 +161,20 @@ class SlonczewskiFit:
             "field_like_residual": "largest misfit of the field-like torque over its largest value",
             "field_like_rms": "root mean square misfit of the field-like torque over its largest value",
         }
+        coupling_text = (
+            "field-like torque at V = 0: J of Omega = -J cos(angle)"
+            if self.coupling_known
+            else "not known: no V = 0 in the map; the field-like torque is all in epsilon'"
+        )
         rows: list[tuple[str, np.ndarray, str, str]] = [
-            ("current_density", self.current_density, "A m-2", "nominal current density, > 0 from fixed to free"),
+            (
+                "current_density",
+                self.current_density,
+                "A m-2",
+                "nominal current density, > 0 for electrons from left to right",
+            ),
             ("resistance_area", self.resistance_area, "Ohm m2", "resistance-area product at the reference angle"),
-            ("coupling", np.array(self.coupling), "J m-2", "field-like torque at V = 0: J of Omega = -J cos(angle)"),
+            ("coupling", np.array(self.coupling), "J m-2", coupling_text),
             ("coupling_residual", np.array(self.coupling_residual), "1", "largest misfit of the coupling, relative"),
             ("reference_angle", np.array(self.reference_angle), "rad", "angle of the nominal current"),
         ]
@@ -189,7 +215,8 @@ def fit_slonczewski(
     Raises
     ------
     InputError
-        For too few angles, an angle or voltage outside the map, V = 0, a voltage at which no current flows.
+        For too few angles, an angle or voltage outside the map, V = 0, a voltage that is no number or drives no
+        current.
     """
     if tmap.angle.size < FEWEST_ANGLES:
         raise InputError(f"angle has {tmap.angle.size} points; a fit needs a map of at least {FEWEST_ANGLES}")
@@ -204,7 +231,8 @@ def fit_slonczewski(
     reference = int(np.argmin(np.abs(tmap.angle - reference_angle)))
     current = _current_density(tmap, reference, voltages)
     coupling, coupling_residual = 0.0, 0.0
-    if tmap.voltage[0] <= 0 <= tmap.voltage[-1]:
+    coupling_known = bool(np.any(np.abs(tmap.voltage) <= GRID_TOLERANCE))
+    if coupling_known:
         _, equilibrium = tmap.per_area(tmap.angle, 0.0)
         coupling = float(np.mean(equilibrium))
         coupling_residual, _ = _residuals(equilibrium - coupling, equilibrium, float(np.max(np.abs(damping_like))))
@@ -218,6 +246,7 @@ def fit_slonczewski(
         forms=tuple(form(slice(i, i + 1)) for i in range(voltages.size)),
         overall=form(slice(None)),
         coupling=coupling,
+        coupling_known=coupling_known,
         coupling_residual=coupling_residual,
         reference_angle=float(tmap.angle[reference]),
     )
@@ -230,9 +259,10 @@ def _driven_voltages(tmap: TorqueMap, voltage: float | Sequence[float] | None) -
         if not driven.size:
             raise InputError("voltage: the torque map has V = 0 only, where no current drives a torque; map a voltage")
         return np.array(driven)
-    voltages = np.atleast_1d(np.asarray(voltage, dtype=float))
-    if voltages.ndim != 1 or voltages.size == 0:
-        raise InputError(f"voltage has shape {voltages.shape}; give a number or a list of at least one")
+    given = np.atleast_1d(np.asarray(voltage, dtype=object))
+    if given.ndim != 1 or given.size == 0:
+        raise InputError(f"voltage has shape {given.shape}; give a number or a list of at least one")
+    voltages = np.array([finite_number("voltage", value, "V") for value in given])
     if np.any(np.abs(voltages) <= GRID_TOLERANCE):
         raise InputError("voltage=0 drives no current, so the closed form has no torque there; give another voltage")
     return voltages

@@ -1,4 +1,4 @@
-"""Compiled kernels of the equation of motion; `qtorque.llg.dynamics` prepares their arguments.
+"""Compiled kernels of the equation of motion; `qtorque.llg.lanes` prepares their arguments.
 
 All fields are in tesla. With tau/(Ms Vol) written as a field b, every non-damping term is a cross product with m,
 
@@ -76,7 +76,8 @@ GOLDEN, MIX_1, MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5
 SHIFT_30, SHIFT_27, SHIFT_31 = np.uint64(30), np.uint64(27), np.uint64(31)
 
 JUMP_MARGIN = 1e-7
-"""Of a step: drives are evaluated this much inside it, so that a jump between two steps belongs to neither's inside."""
+"""Of a step: drives are evaluated this much inside it, so that a jump between two steps belongs to neither's inside.
+Beyond 10^9 steps it is lost in rounding."""
 LARGEST_SQUARE = 4.0
 """|m|^2 after a step of the adaptive integrator that was far too long."""
 CLOCK_ROUNDING = 1e-12
@@ -499,20 +500,22 @@ def set_rates(w, layout, coefficients, origin, knots):
 def _arrive(w, n):
     """M = X = the directions X, of length one again. The exact motion keeps the length.
 
-    Two steps of Newton's method from 1: an integrator leaves |m|^2 - 1 far below 10^-3, and what they leave is below
-    the fourth power of that and does not add up.
+    Three steps of Newton's method from 1: the longest steps that are accepted leave |m|^2 - 1 below 10^-3, of which
+    these leave nothing.
     """
     for j in range(n):
         x, y, z = w[X + j], w[X + LANES + j], w[X + 2 * LANES + j]
         square = x * x + y * y + z * z
         scale = 1.5 - 0.5 * square
         scale *= 1.5 - 0.5 * square * scale * scale
+        scale *= 1.5 - 0.5 * square * scale * scale
         x, y, z = x * scale, y * scale, z * scale
         w[X + j], w[X + LANES + j], w[X + 2 * LANES + j] = x, y, z
         w[M + j], w[M + LANES + j], w[M + 2 * LANES + j] = x, y, z
 
 
-@njit(inline="always")
+# A function of its own: inlined into its callers it would be compiled by their rules, with other roundings in each.
+@njit(**FAST)
 def _shake(w, n, row):
     """H = B + the thermal field, from the normal numbers of a row and the two after it."""
     for j in range(n):
@@ -595,7 +598,7 @@ def heun(w, state, layout, coefficients, waves, table, first, begun, steps, dt, 
     ----------
     w, state : (ROWS x LANES,) and (4 x LANES,), the block and its streams of random numbers, changed in place
     layout, coefficients, waves, table
-        What is present, and what it depends on; see `qtorque.llg.dynamics`.
+        What is present, and what it depends on; see `qtorque.llg.lanes`.
     first : number of the first step on the clock of the drives
     begun : steps taken since the streams began
     steps, dt : how many, and s
@@ -703,6 +706,10 @@ def dormand_prince(w, layout, coefficients, waves, table, time, end, length, tol
     length : (n,), s; first tries, returned as the lengths with which to go on
     scale : (n,), gamma/(1 + alpha^2), 1/(s T)
     inside : (2,), s; drives are evaluated within, so that a jump at an end of the interval stays outside
+
+    Returns
+    -------
+    Whether all lanes have arrived; one whose steps shrink to nothing ends the work.
     """
     n = layout[MOMENTS]
     origin, knots = table[3], table[4]
@@ -718,7 +725,7 @@ def dormand_prince(w, layout, coefficients, waves, table, time, end, length, tol
             w[LENGTH + j] = min(length[j], left)
             going |= left > 0.0
         if not going:
-            return
+            return True
         for stage in range(7):
             _combine(w, n, DORMAND_PRINCE[stage, :stage], scale)
             if varies:
@@ -748,10 +755,14 @@ def dormand_prince(w, layout, coefficients, waves, table, time, end, length, tol
                 continue
             if not square[j] < LARGEST_SQUARE:  # a step so long that it ends anywhere, or nowhere
                 length[j] = 0.2 * tried
+                if not length[j] >= CLOCK_ROUNDING * (end - time):
+                    return False
                 continue
             grown = tried * min(max(0.9 * (tolerance / max(error[j], 1e-300)) ** 0.2, 0.2), 5.0)
             if error[j] > tolerance:
                 length[j] = grown
+                if grown < CLOCK_ROUNDING * (end - time):
+                    return False
                 continue
             clock[j] += tried
             own = math.sqrt(w[X + j] ** 2 + w[X + LANES + j] ** 2 + w[X + 2 * LANES + j] ** 2)

@@ -17,6 +17,9 @@ from qtorque.llg.macrospin import Macrospin, require_positive
 from qtorque.spin import unit_vector
 from qtorque.units import ELEMENTARY_CHARGE, HBAR
 
+LARGEST_LAMBDA = 1e6
+"""Beyond it the asymmetry of the torque is 1 but for rounding, and the torque at 0 or pi a quotient of zeros."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PolarizerTerm:
@@ -51,7 +54,7 @@ class Slonczewski:
     Parameters
     ----------
     polarization : P, within -1 .. 1
-    Lambda : > 0; 1 is a torque without asymmetry
+    Lambda : within 1/`LARGEST_LAMBDA` .. `LARGEST_LAMBDA`; 1 is a torque without asymmetry
     epsilon_prime : field-like share
     resistance_area : Ohm m^2
         With it the drive may be a voltage, J = V/resistance_area.
@@ -70,8 +73,9 @@ class Slonczewski:
     def __post_init__(self) -> None:
         if not -1 <= self.polarization <= 1:
             raise InputError(f"polarization={self.polarization!r} is out of range; give a number within -1 .. 1")
-        if not 0 < self.Lambda < math.inf:
-            raise InputError(f"Lambda={self.Lambda!r} is out of range; give a positive number")
+        if not 1 / LARGEST_LAMBDA <= self.Lambda <= LARGEST_LAMBDA:
+            limits = f"{1 / LARGEST_LAMBDA:g} .. {LARGEST_LAMBDA:g}"
+            raise InputError(f"Lambda={self.Lambda!r} is out of range; give a number within {limits}")
         _require_finite("epsilon_prime", self.epsilon_prime)
         _require_resistance_area(self.resistance_area)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 import os
 from collections.abc import Sequence
 
@@ -36,6 +37,11 @@ class Waveform:
     frequency, frequency_rate : Hz and Hz/s
     phase : rad
     tone_end : s
+
+    Raises
+    ------
+    InputError
+        For numbers that are not finite, times that fall, lists of different lengths.
     """
 
     time: tuple[float, ...]
@@ -45,6 +51,20 @@ class Waveform:
     frequency_rate: float = 0.0
     phase: float = 0.0
     tone_end: float = math.inf
+
+    def __post_init__(self) -> None:
+        times, values = np.asarray(self.time, dtype=float), np.asarray(self.value, dtype=float)
+        if times.ndim != 1 or times.size == 0 or times.shape != values.shape:
+            raise InputError(f"time and value have shapes {times.shape}, {values.shape}; give two lists of one length")
+        tone = (self.amplitude, self.frequency, self.frequency_rate, self.phase)
+        if not (np.all(np.isfinite(times)) and np.all(np.isfinite(values)) and np.all(np.isfinite(tone))):
+            raise InputError("the waveform holds a number that is not finite; give finite numbers")
+        falls = np.flatnonzero(np.diff(times) < 0)
+        if falls.size:
+            raise InputError(f"time falls from {times[falls[0]]:.6g} to {times[falls[0] + 1]:.6g} s; sort the samples")
+        # Tuples keep a frozen record comparable and hashable.
+        object.__setattr__(self, "time", tuple(times.tolist()))
+        object.__setattr__(self, "value", tuple(values.tolist()))
 
     def __call__(self, time: ArrayLike) -> np.ndarray:
         """Values at times (s), any shape."""
@@ -93,17 +113,22 @@ class FieldDrive:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "direction", tuple(unit_vector(self.direction, "direction").tolist()))
+        object.__setattr__(self, "waveform", as_waveform(self.waveform, "waveform"))
 
 
 def constant(value: float) -> Waveform:
     """The same value at all times."""
-    _require_finite(value=value)
+    return as_waveform(value, "value")
+
+
+def as_waveform(value: float | Waveform, name: str) -> Waveform:
+    """A number as a constant; a waveform as it is. InputError for anything else, which bears the name."""
+    if isinstance(value, Waveform):
+        return value
+    value = value.item() if isinstance(value, (np.generic, np.ndarray)) and np.ndim(value) == 0 else value
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise InputError(f"{name}={value!r} is no drive; give a finite number or a Waveform such as llg.pulse(...)")
     return Waveform(time=(0.0,), value=(float(value),))
-
-
-def as_waveform(value: float | Waveform) -> Waveform:
-    """A number as a constant; a waveform as it is."""
-    return value if isinstance(value, Waveform) else constant(value)
 
 
 def pulse(
@@ -149,15 +174,7 @@ def sampled(time: ArrayLike, value: ArrayLike) -> Waveform:
 
     InputError for times that fall, and for numbers that are not finite.
     """
-    times, values = np.asarray(time, dtype=float), np.asarray(value, dtype=float)
-    if times.ndim != 1 or times.size == 0 or times.shape != values.shape:
-        raise InputError(f"time and value have shapes {times.shape} and {values.shape}; give two lists of one length")
-    if not (np.all(np.isfinite(times)) and np.all(np.isfinite(values))):
-        raise InputError("the waveform holds a number that is not finite; give finite samples")
-    falls = np.flatnonzero(np.diff(times) < 0)
-    if falls.size:
-        raise InputError(f"time falls from {times[falls[0]]:.6g} to {times[falls[0] + 1]:.6g} s; sort the samples")
-    return Waveform(time=tuple(times.tolist()), value=tuple(values.tolist()))
+    return Waveform(time=tuple(np.ravel(time).tolist()), value=tuple(np.ravel(value).tolist()))
 
 
 def read_waveform(path: str | os.PathLike[str]) -> Waveform:

@@ -17,6 +17,7 @@ from qtorque.llg.equation import EquationOfMotion, TorqueSource, equation_of_mot
 from qtorque.llg.lanes import LANES, Block
 from qtorque.llg.macrospin import Macrospin, require_positive
 from qtorque.llg.pair import CoupledMacrospins, PairEquation, pair_equation
+from qtorque.torquemap import TorqueMap
 from qtorque.units import GYROMAGNETIC_RATIO
 
 LARGEST_PRECESSION_ANGLE = 0.1
@@ -24,6 +25,10 @@ LARGEST_PRECESSION_ANGLE = 0.1
 takes 1.2 % from a Gilbert damping of 0.01, at 0.2 already 10 %."""
 
 NO_STEPS = np.empty(0, dtype=np.int64)
+
+
+LEAST_TOLERANCE = 1e-14
+"""Of a step of the adaptive integrator; below it rounding decides."""
 
 
 class Moments:
@@ -40,7 +45,8 @@ class Moments:
     streams : (n, 3) of whole numbers
         Address (seed, point, trajectory) of the random numbers of each moment or pair; needed at temperatures > 0.
     watch : (3,)
-        `crossed` then tells the first step under the present equations after which m.watch has another sign than in m.
+        `crossed` then tells the first step under the present equations after which m.watch has another sign than
+        in `m`.
 
     Notes
     -----
@@ -95,8 +101,9 @@ class Moments:
 
     @property
     def crossed(self) -> np.ndarray:
-        """Number of the first step after which m.watch had another sign than at the start, (n,); -1 without one."""
-        return np.concatenate([block.crossed() for block in self._blocks])
+        """Number of the first step after which m.watch had another sign than at first, (n,) or (n, 2); -1: none."""
+        found = np.concatenate([block.crossed() for block in self._blocks])
+        return found if self._pairs else found[:, 0]
 
     def advance(self, steps: int, *, sample_steps: np.ndarray = NO_STEPS, every: int | None = None) -> np.ndarray:
         """Take steps, and return the directions after some of them.
@@ -198,13 +205,14 @@ def run(
     free, source
         The free layer or two coupled ones, and the torque: a torque map, a closed form, or None.
     voltage, current_density : V or A/m^2
-        A number or a `Waveform`, one of the two.
+        A number or a `Waveform`, one of the two. With dt, edges of a pulse should fall between two steps: an edge
+        inside one is seen up to a step early or late, and errors are of first order in dt then.
     field : FieldDrive
         A field that changes with time, added to that of the free layer.
     initial : "parallel" (p), "antiparallel" (-p) or a unit vector; two unit vectors for a pair
     duration, dt : s
     tolerance
-        Largest error of a step, at T = 0 in place of dt. Below 1e-13 rounding wins.
+        Largest error of a step, at T = 0 in place of dt.
     temperature : K
     seed
         Of the thermal field.
@@ -241,13 +249,15 @@ def run(
         times, m = recorded * dt, np.concatenate([start[np.newaxis], path[:, 0]])
     dims = ("time", "xyz") if m.ndim == 2 else ("time", "magnet", "xyz")
     integration = {"dt": dt} if dt is not None else {"tolerance": tolerance}
-    drive = equation.drive
     return xr.Dataset(
         {"m": (dims, m, {"units": "1", "long_name": "direction of the free moment"})},
         {"time": time_coordinate(times), "xyz": ["x", "y", "z"]},
         attrs={
-            "current_density" if current_density is not None else "voltage": drive.peak,
+            "current_density" if current_density is not None else "voltage": equation.drive.peak,
+            "duration": duration,
             **integration,
+            **drive_attributes([equation.drive], field),
+            **source_attributes(source),
             **run_attributes(free, initial, temperature, seed),
         },
     )
@@ -258,8 +268,8 @@ def _adaptive_path(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Times and directions of one moment; steps end at every sample and at every kink of the drives."""
     require_positive("duration", duration)
-    if not 0 < tolerance < 1:
-        raise InputError(f"tolerance={tolerance!r} is out of range; give a number within 0 .. 1")
+    if not LEAST_TOLERANCE <= tolerance < 1:
+        raise InputError(f"tolerance={tolerance!r} is out of range; give a number within {LEAST_TOLERANCE:g} .. 1")
     times = np.linspace(0, duration, samples + 1)
     kinks = [kink for kink in equation.kinks if 0 < kink < duration]
     stops = np.union1d(times, kinks)
@@ -280,13 +290,34 @@ def time_coordinate(times: np.ndarray) -> tuple[str, np.ndarray, dict[str, str]]
 def run_attributes(
     free: Macrospin | CoupledMacrospins, initial: str | ArrayLike, temperature: float, seed: int
 ) -> dict[str, str | float | tuple[float, ...]]:
-    """What a result depends on, as attributes; the free layer as free_<name>, SI."""
+    """Start, temperature, seed and free layer of a result as attributes; the layer as free_<name>, SI."""
     return {
         "initial": initial if isinstance(initial, str) else str(np.asarray(initial).tolist()),
         "temperature": temperature,
         "seed": seed,
-        **_attributes("free", free),
+        **magnet_attributes(free),
     }
+
+
+def magnet_attributes(free: Macrospin | CoupledMacrospins) -> dict[str, str | float | tuple[float, ...]]:
+    """The parameters of a free layer as attributes, free_<name> in SI."""
+    return _attributes("free", free)
+
+
+def source_attributes(source: TorqueSource | None) -> dict[str, str | float | int]:
+    """The torque of a result as attributes: a closed form in words, of a map where it comes from."""
+    if source is None:
+        return {"torque": "none"}
+    if not isinstance(source, TorqueMap):
+        return {"torque": repr(source)}
+    return {"torque": "torque map", **{f"map_{name}": value for name, value in source.attributes.items()}}
+
+
+def drive_attributes(drives: Sequence[Waveform], field: FieldDrive | None) -> dict[str, str]:
+    """Drives that change with time as attributes, in words."""
+    shapes = [repr(drive) for drive in drives if drive.varies]
+    found = {"drive": "; ".join(shapes)} if shapes else {}
+    return found if field is None else found | {"field_drive": repr(field)}
 
 
 def _attributes(prefix: str, record: object) -> dict[str, str | float | tuple[float, ...]]:

@@ -9,14 +9,17 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from qtorque import parallel
+from qtorque.errors import InputError
 from qtorque.llg.drive import FieldDrive
 from qtorque.llg.dynamics import (
+    drive_attributes,
     number_of_steps,
     output_steps,
     require_count,
     require_fine_step,
     require_seed,
     run_attributes,
+    source_attributes,
     time_coordinate,
 )
 from qtorque.llg.equation import TorqueSource
@@ -68,7 +71,8 @@ def ensemble(
     free, source
         The free layer, and the torque on it: a torque map, a closed form, or None.
     voltage, current_density : V or A/m^2, one of the two
-        A number, a `Waveform`, or a list of them. The result is labelled by the peak of a waveform.
+        A number, a `Waveform`, or a list of them. The result is labelled by the peak of a waveform. Edges of pulses
+        should fall between two steps, see `run`.
     field : FieldDrive
         A field that changes with time, from time 0.
     initial : "parallel" (p), "antiparallel" (-p) or a unit vector
@@ -100,6 +104,8 @@ def ensemble(
         Before any step, for a value out of range, a voltage outside the map (V = 0 too where there is thermalisation),
         a map that does not cover 0 to pi, a dt too long for the precession, an initial direction across p.
     """
+    if not isinstance(free, Macrospin):
+        raise InputError("free is no Macrospin; an ensemble is of one free layer, use llg.run for two coupled ones")
     label, drives = as_drives(voltage, current_density)
     steps = number_of_steps(duration, dt)
     recorded = output_steps(steps, OUTPUT_TIMES)
@@ -144,6 +150,9 @@ def ensemble(
             "trajectories": trajectories,
             "thermalisation": beginning.thermalisation,
             "dt": dt,
+            "duration": duration,
+            **drive_attributes(drives, field),
+            **source_attributes(source),
             **run_attributes(free, initial, temperature, seed),
         },
     )

@@ -40,6 +40,9 @@ TorqueSource = TorqueMap | ClosedForm
 BEYOND_ALL_ANGLES = 10.0
 """rad: a knot here is never reached, and pads the knots of a table."""
 
+TABLE_ERROR = 1e-9
+"""Of the largest torque: what truncated powers may lose of a spline."""
+
 BOUND_POINTS = 17
 """Drives at which the torque of a table is looked at for its largest value."""
 
@@ -111,7 +114,8 @@ class EquationOfMotion:
         if self.field_drive is not None:
             bound += max(map(abs, self.field_drive.waveform.extremes))
         for term in self.polarizers:
-            bound += strongest * (abs(term.damping_like) / (1 - abs(term.asymmetry)) + abs(term.field_like))
+            # sin(angle)/(1 + q cos(angle)) is at most 1/sqrt(1 - q^2).
+            bound += strongest * (abs(term.damping_like) / math.sqrt(1 - term.asymmetry**2) + abs(term.field_like))
         return bound if self.table is None else bound + _largest_torque(self.table, extremes)
 
 
@@ -140,8 +144,10 @@ def equation_of_motion(
         raise InputError(f"temperature={temperature!r} is out of range; give a number of kelvin >= 0")
     table = None
     terms: tuple[PolarizerTerm, ...] = ()
-    given = voltage if current_density is None else current_density
-    drive = as_waveform(0.0 if given is None else given)
+    name, given = ("voltage", voltage) if current_density is None else ("current_density", current_density)
+    drive = as_waveform(0.0 if given is None else given, name)
+    if not (field is None or isinstance(field, FieldDrive)):
+        raise InputError(f"field={field!r} is no FieldDrive; a constant field belongs into Macrospin(field=)")
     per_volt = 1.0
     if isinstance(source, TorqueMap):
         if current_density is not None:
@@ -188,6 +194,7 @@ def table_of(splines: TorqueSplines, tmap: TorqueMap, free: Macrospin) -> Torque
             "dynamics needs all angles, compute the map from 0 to pi"
         )
     breaks, knots, polynomials = _truncated_powers(splines)
+    _require_smooth(splines, knots, polynomials)
     return TorqueTable(
         direction=np.array(free.fixed),
         breaks=breaks,
@@ -213,6 +220,26 @@ def _truncated_powers(splines: TorqueSplines) -> tuple[np.ndarray, np.ndarray, n
     return splines.voltage_breaks, knots, polynomials
 
 
+def _require_smooth(splines: TorqueSplines, knots: np.ndarray, polynomials: np.ndarray) -> None:
+    """InputError where truncated powers lose the digits of the spline: angles much closer than the torque is smooth.
+
+    Both forms are compared in the middle of every interval, at every voltage of the map.
+    """
+    middle = (splines.angle_breaks[1:] + splines.angle_breaks[:-1]) / 2
+    half = middle - splines.angle_breaks[:-1]
+    direct = np.einsum("vcja,ja->vca", splines.coefficients[3], half ** np.arange(3, -1, -1)[:, np.newaxis])
+    truncated = polynomials[:, 3] @ _basis(middle - splines.angle_breaks[0], knots)
+    if np.max(np.abs(truncated - direct)) > TABLE_ERROR * max(float(np.max(np.abs(direct))), 1e-300):
+        raise InputError(
+            "angle of the torque map: some are too close together for the scatter of the torque there; leave some out"
+        )
+
+
+def _basis(t: np.ndarray, knots: np.ndarray) -> np.ndarray:
+    """Powers of t and truncated powers beyond the knots, (n,) -> (4 + k, n)."""
+    return np.concatenate([t ** np.arange(3, -1, -1)[:, np.newaxis], np.maximum(t - knots[:, np.newaxis], 0) ** 3])
+
+
 def _largest_torque(table: TorqueTable, extremes: tuple[float, float]) -> float:
     """The largest |damping-like| + |field-like| of a table within the extremes of the drive, T."""
     within = (table.breaks > extremes[0]) & (table.breaks < extremes[1])
@@ -222,7 +249,4 @@ def _largest_torque(table: TorqueTable, extremes: tuple[float, float]) -> float:
     at_drive = np.einsum("di,dicr->dcr", powers, table.polynomials[interval])
     t = np.append(table.knots[table.knots < math.pi], [0.0, math.pi])
     t = np.union1d(t, np.linspace(0, math.pi, BOUND_POINTS))
-    basis = np.concatenate(
-        [t ** np.arange(3, -1, -1)[:, np.newaxis], np.maximum(t - table.knots[:, np.newaxis], 0) ** 3]
-    )
-    return float(np.max(np.sum(np.abs(at_drive @ basis), axis=1)))
+    return float(np.max(np.sum(np.abs(at_drive @ _basis(t, table.knots)), axis=1)))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qtorque.compiling import announced
+from qtorque.errors import InputError
 from qtorque.llg import _dynamics_kernels as kernels
 from qtorque.llg.drive import Waveform
 from qtorque.units import GYROMAGNETIC_RATIO
@@ -91,6 +92,8 @@ class Block:
         self.layout[kernels.DRIVE_VARIES] = any(e.drive.varies for e in different)
         self.layout[kernels.FIELD_VARIES] = any(e.field_drive is not None for e in different)
         self.thermal = any(e.fluctuation != 0 for e in different)
+        if self.thermal and any(e.fluctuation == 0 for e in different):
+            raise ValueError("moments with and without thermal field have different integrators; keep them apart")
         if self.thermal and not self.seeded:
             raise ValueError("a thermal field needs streams of random numbers")
         self._set_drives(different, of_lane)
@@ -113,9 +116,13 @@ class Block:
         self.layout[kernels.TABULATED] = bool(tables)
         if tables:
             first = tables[0]
-            if any(
-                not (np.array_equal(t.knots, first.knots) and np.array_equal(t.breaks, first.breaks)) for t in tables
-            ):
+            same = [
+                t.origin == first.origin
+                and np.array_equal(t.knots, first.knots)
+                and np.array_equal(t.breaks, first.breaks)
+                for t in tables
+            ]
+            if not all(same):
                 raise ValueError("moments of one block have torque maps on different grids")
             nothing_at_all = np.zeros_like(first.polynomials)
             polynomials = np.array([nothing_at_all if e.table is None else e.table.polynomials for e in different])
@@ -159,7 +166,12 @@ class Block:
         inside = np.array([start, end]) + (end - start) * kernels.JUMP_MARGIN * np.array([1, -1])
         what = self.layout, self.coefficients, self.waves, self.table
         with announced(kernels.dormand_prince):
-            kernels.dormand_prince(self.w, *what, start, end, self.lengths, tolerance, self.scale, inside)
+            arrived = kernels.dormand_prince(self.w, *what, start, end, self.lengths, tolerance, self.scale, inside)
+        if not arrived:
+            raise InputError(
+                f"tolerance={tolerance!r} cannot be kept after {start:.6g} s: the steps shrink to nothing; "
+                "give a larger one, or dt= in its place"
+            )
 
     def rates(self, time: float) -> np.ndarray:
         """dm/dt without thermal field at the present directions, (lanes, 3), 1/s."""
@@ -172,7 +184,8 @@ class Block:
         return self._rows(kernels.M, 3).reshape(self.magnets, self.trajectories, 3).transpose(1, 0, 2)
 
     def crossed(self) -> np.ndarray:
-        return self._rows(kernels.CROSSED, 1)[:, 0].astype(np.int64)
+        """(trajectories, magnets)."""
+        return self._rows(kernels.CROSSED, 1).astype(np.int64).reshape(self.magnets, self.trajectories).T
 
     def _set_rows(self, row: int, values: np.ndarray) -> None:
         """values (lanes,) or (lanes, rows) to consecutive rows."""

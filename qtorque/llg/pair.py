@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qtorque.errors import InputError
+from qtorque.llg.closed_forms import Slonczewski
 from qtorque.llg.drive import FieldDrive, Waveform
 from qtorque.llg.equation import EquationOfMotion, TorqueSource, equation_of_motion, table_of
 from qtorque.llg.macrospin import Macrospin, shown
@@ -133,8 +134,8 @@ def pair_equation(
     with both signs reversed: reflected electrons push it away from the second.
     """
     drives: dict[str, Any] = {"current_density": current_density, "field": field, "temperature": temperature}
-    if source is not None and not isinstance(source, TorqueMap) and len(source.terms(free.second)) != 1:
-        raise InputError("two polarisers and two free layers are too many magnets; give a torque with one polariser")
+    if not (source is None or isinstance(source, (TorqueMap, Slonczewski))):
+        raise InputError(f"torque {source!r} is not one of a layer on another; give a torque map or llg.Slonczewski")
     first, second = (equation_of_motion(layer, source, voltage, **drives) for layer in (free.first, free.second))
     if isinstance(source, TorqueMap):
         first = dataclasses.replace(first, table=table_of(source.splines_fixed, source, free.first))

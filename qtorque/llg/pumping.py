@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import numbers
 
 import scipy.constants
 
@@ -35,9 +37,9 @@ def spin_pumping_damping(mixing_conductance: float, *, Ms: float, thickness: flo
     """
     require_positive("Ms", Ms)
     require_positive("thickness", thickness)
-    if not mixing_conductance >= 0:
-        raise InputError(f"mixing_conductance={mixing_conductance!r} is negative; give Re g_mix per m^2")
-    return LANDE_FACTOR * BOHR_MAGNETON * mixing_conductance / (4 * scipy.constants.pi * Ms * thickness)
+    if not (isinstance(mixing_conductance, numbers.Real) and 0 <= mixing_conductance < math.inf):
+        raise InputError(f"mixing_conductance={mixing_conductance!r} is out of range; give Re g_mix per m^2, >= 0")
+    return LANDE_FACTOR * BOHR_MAGNETON * mixing_conductance / (4 * math.pi * Ms * thickness)
 
 
 def with_spin_pumping(free: Macrospin, tmap: TorqueMap) -> Macrospin:

@@ -13,6 +13,7 @@ from scipy.optimize import minimize_scalar
 from qtorque.errors import InputError
 from qtorque.llg.closed_forms import ClosedForm
 from qtorque.llg.equation import EquationOfMotion, TorqueSource, equation_of_motion
+from qtorque.llg.landscape import landscape
 from qtorque.llg.macrospin import Macrospin
 from qtorque.llg.rest_states import slowest_modes
 from qtorque.spin import rotation
@@ -29,7 +30,7 @@ REFINEMENTS = 9
 
 LANDSCAPE_POINTS = 181
 """Polar angles, and azimuths, on which the landscape is searched before the best point is refined: steps of 1 and 2
-degrees, far below the width of any structure of an energy of second degree in m."""
+degrees, far below the width of any structure of an energy of fourth degree in m."""
 
 RIDGE_ACCURACY, SADDLE_ACCURACY = {"xatol": 1e-8}, {"xatol": 1e-6}
 """rad. At an extremum the energy is exact to the square; the ridge is found finer, to be smooth along its length."""
@@ -187,13 +188,16 @@ def _mode_record(mode: Mode) -> dict[str, Any]:
 def energy_barrier(free: Macrospin, state: str = "antiparallel") -> float:
     """Energy (J) from the minimum near p or -p to the lowest saddle; the applied field counts, the torque does not.
 
-    From the minimum every meridian climbs to a ridge; the lowest point of the ridge is the saddle.
+    From the minimum every meridian climbs to a ridge; the lowest point of the ridge is the saddle. A cubic magnet has
+    more minima: its saddles are those of `landscape`, next to the minimum nearest to p or -p.
 
     Raises
     ------
     InputError
         For an unknown state, and where the energy has not one minimum on the side of p and one on that of -p.
     """
+    if free.cubic_anisotropy != 0:
+        return _barrier_of_landscape(free, state)
     equation = dataclasses.replace(equation_of_motion(free, None), alpha=1.0)
     minima = {}
     for name in ("parallel", "antiparallel"):
@@ -224,6 +228,16 @@ def energy_barrier(free: Macrospin, state: str = "antiparallel") -> float:
     around = (lowest - 2 * spacing, lowest + 2 * spacing)
     saddle = minimize_scalar(ridge, bounds=around, method="bounded", options=SADDLE_ACCURACY)
     return float(saddle.fun) - float(energy(0.0, 0.0))
+
+
+def _barrier_of_landscape(free: Macrospin, state: str) -> float:
+    """`energy_barrier` where there may be more minima than two, J."""
+    found, direction = landscape(free), _side(free, state)
+    well = int(np.argmax(found.minima @ direction))
+    rim = [saddle for saddle, ends in enumerate(found.ends) if well in ends]
+    if found.minima[well] @ direction <= 0 or not rim:
+        raise InputError(f"state={state!r} is no minimum of the energy; a barrier is between two minima")
+    return float(found.saddle_energies[rim].min() - found.minimum_energies[well])
 
 
 def _side(free: Macrospin, state: str) -> np.ndarray:

@@ -83,10 +83,10 @@ def as_drives(voltage: Drives | None, current_density: Drives | None) -> tuple[s
     label = "voltage" if current_density is None else "current_density"
     given: Any = voltage if current_density is None else current_density
     if isinstance(given, Waveform) or np.ndim(given) == 0:
-        return label, [as_waveform(given)]
+        return label, [as_waveform(given, label)]
     if np.ndim(given) > 1 or len(given) == 0:
         raise InputError(f"{label} has shape {np.shape(given)}; give a list of at least one number")
-    return label, [as_waveform(one if isinstance(one, Waveform) else float(one)) for one in given]
+    return label, [as_waveform(one.item() if isinstance(one, np.generic) else one, label) for one in given]
 
 
 def drive_coordinate(label: str, drives: Sequence[Waveform]) -> tuple[str, list[float], dict[str, str]]:

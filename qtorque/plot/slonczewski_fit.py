@@ -23,7 +23,8 @@ FIT_POINTS = 181
 def slonczewski_fit(tmap: TorqueMap, fit: SlonczewskiFit) -> Figure:
     """The closed form nearest to a torque map: both torques versus angle, and its parameters and misfit versus voltage.
 
-    Symbols are the map, lines the form fitted at that voltage. Of many voltages three are drawn, with both ends.
+    Symbols are the map, lines the form fitted at that voltage. Of many voltages three are drawn, with both ends. P and
+    epsilon' are those of a current of electrons from left to right (see `qtorque.export.SlonczewskiParameters`).
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ def slonczewski_fit(tmap: TorqueMap, fit: SlonczewskiFit) -> Figure:
         values = [getattr(form, name) for form in fit.forms]
         panels[1, 0].plot(fit.voltage, values, marker + "-", color=colour, linewidth=0.8, markersize=4, label=label)
     panels[1, 0].axhline(0, color=GREY, linewidth=0.6, zorder=0)
-    panels[1, 0].set_title("parameters of the form")
+    panels[1, 0].set_title("parameters of the form ($J > 0$: left to right)")
     legend_above_data(panels[1, 0])
     for name, label, colour, marker in (
         ("damping_like_residual", "damping-like", BLUE, "o"),
