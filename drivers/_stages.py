@@ -56,7 +56,13 @@ def add_torque_sweep(parser):
 
 
 def add_free_layer(parser):
-    """A disc of 40 nm with an energy barrier of 30 kT at 300 K, and the ensemble of its trajectories."""
+    """A free layer, and the ensemble of its trajectories."""
+    add_magnet(parser)
+    add_ensemble(parser)
+
+
+def add_magnet(parser):
+    """A disc of 40 nm with an energy barrier of 30 kT at 300 K."""
     group = parser.add_argument_group("free layer")
     number = command_line.number
     group.add_argument("--Ms", type=number, default=1.2e6, help="saturation magnetisation, A/m; default 1.2e6")
@@ -75,7 +81,12 @@ def add_free_layer(parser):
     group.add_argument(
         "--fixed", type=command_line.grid, default="0,0,1", help="fixed moment, unit vector; default 0,0,1"
     )
+
+
+def add_ensemble(parser):
+    """Temperature and initial state of the free layer, and the integration of its trajectories."""
     group = parser.add_argument_group("ensemble")
+    number = command_line.number
     group.add_argument("--temperature", type=number, default=300.0, help="of the free layer, K; default 300")
     group.add_argument(
         "--initial", choices=("antiparallel", "parallel"), default="antiparallel", help="default antiparallel"
@@ -95,7 +106,7 @@ def change_defaults(parser, **texts):
 
 
 def free_layer(options):
-    """The `llg.Macrospin` of the options of `add_free_layer`."""
+    """The `llg.Macrospin` of the options of `add_magnet`."""
     from qtorque import llg
 
     return llg.Macrospin(
@@ -122,7 +133,7 @@ def torque_sweep(options):
 
 
 def dynamics(options):
-    """The arguments of `llg.ensemble` among the options of `add_free_layer`."""
+    """The arguments of `llg.ensemble` among the options of `add_ensemble`."""
     names = ("initial", "trajectories", "duration", "dt", "temperature", "seed")
     return {name: getattr(options, name) for name in names}
 

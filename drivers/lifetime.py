@@ -1,12 +1,11 @@
 """Lifetime of a free layer against thermal activation: barrier, attempt frequency, retention versus temperature.
 
     python drivers/lifetime.py --temperatures 250:450:9 -o results/disc
-    python drivers/lifetime.py --demag 0.012,0.008,0.98 --temperatures 300,358,398 --failure 1e-6 -o results/ellipse
+    python drivers/lifetime.py --demag 0.015,0.005,0.98 --temperatures 300,358,398 --failure 1e-6 -o results/ellipse
 
-The rate is Brown's where the magnet has the fixed moment as an axis of symmetry, with the exact eigenvalue of
+The rate is Brown's where the energy of the magnet has an axis of symmetry, with the exact eigenvalue of
 Fokker-Planck beside it, else that of Kramers and Langer, corrected for low damping. Writes PREFIX_lifetime.nc and
-PREFIX_lifetime.png, and prints a table. No torque acts; for times under a torque see qtorque.llg.fokker_planck. Of the
-options of an ensemble --initial is the state and --temperature that of the first lines; the others change nothing. SI
+PREFIX_lifetime.png, and prints a table. No torque acts; for times under a torque see qtorque.llg.fokker_planck. SI
 units.
 """
 
@@ -22,9 +21,12 @@ YEAR = 365.25 * 86400
 
 
 def headline(free, options):
-    """Lines about the state at --temperature."""
+    """Lines about the state at --temperature; what cannot be at any of the temperatures is refused here."""
     from qtorque import llg
 
+    # Formulas fail at temperatures that are not positive, and at high ones: the extremes speak for all.
+    for temperature in {min(options.temperatures), max(options.temperatures)}:
+        llg.lifetime(free, state=options.initial, temperature=temperature)
     found = llg.lifetime(free, state=options.initial, temperature=options.temperature)
     return [
         f"energy barrier       {found.barrier:.4g} J = {found.barrier_kT:.4g} kT at {options.temperature:g} K",
@@ -36,14 +38,15 @@ def headline(free, options):
 def table(r):
     """Lines with barrier, rates and retention at every temperature."""
     failure = f"years to {r.attrs['failure_probability']:g}"
+    missing = "none" if r.attrs["formula"] == "Brown" else "not axial"
     lines = [f"T (K)    barrier (kT)   f_0 (1/s)    lifetime (s)   rate (1/s)   Fokker-Planck   {failure}"]
-    for t in r["temperature"]:
-        at = r.sel(temperature=t)
+    for i, t in enumerate(r["temperature"]):
+        at = r.isel(temperature=i)
         exact = float(at["fokker_planck_rate"])
         lines.append(
             f"{float(t):7.4g}  {float(at['barrier_kT']):12.5g}   {float(at['attempt_frequency']):9.4g}    "
             f"{float(at['lifetime']):12.4g}   {float(at['rate']):10.4g}   "
-            f"{f'{exact:13.4g}' if exact == exact else 'not axial'.rjust(13)}   "
+            f"{f'{exact:13.4g}' if exact == exact else missing.rjust(13)}   "
             f"{float(at['time_to_failure']) / YEAR:{len(failure)}.4g}"
         )
     return lines
@@ -87,5 +90,11 @@ if __name__ == "__main__":
     parser.add_argument(
         "--failure", type=command_line.number, default=1e-9, help="probability to fail, for retention; default 1e-9"
     )
-    _stages.add_free_layer(parser)
+    parser.add_argument(
+        "--initial", choices=("antiparallel", "parallel"), default="antiparallel", help="state; default antiparallel"
+    )
+    parser.add_argument(
+        "--temperature", type=command_line.number, default=300.0, help="of the first lines, K; default 300"
+    )
+    _stages.add_magnet(parser)
     command_line.main(run, parser)

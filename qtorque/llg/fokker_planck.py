@@ -16,6 +16,7 @@ potential, dU/dc = -A/D, also under a torque: exp(-U) is stationary. Without tor
 Method. Finite volumes between the faces c_k = -cos(pi k/n), with exponentially fitted fluxes (D. L. Scharfetter and
 H. K. Gummel, IEEE Trans. Electron Devices 16, 64 (1969; from memory)): a chain of cells with rates between neighbours.
 exp(-U) is stationary and <c> of free diffusion decays as exp(-2 D_0 t) to rounding; everything else converges as n^-2.
+Between two voltages of a torque map U is a cubic of the voltage, by which a changing drive is followed without error.
 Time steps are backward Euler steps extrapolated to fifth order, with a step that adapts to the error on either side of
 the equator relative to the probability there. Linear equations are solved without a subtraction (`resolvent`), so
 that probabilities of 1e-15 have the same relative accuracy as others: about 1e-3 with the default number of cells.
@@ -29,14 +30,24 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
-from scipy.interpolate import CubicSpline
 from scipy.special import logsumexp
 
 from qtorque.errors import InputError
 from qtorque.llg._fokker_planck_kernels import resolvent
-from qtorque.llg.axial_walk import Rates, Walk, cells_of_sphere, effective_slope, rate_along, well_end
+from qtorque.llg.axial_walk import (
+    SHALLOWEST_WELL,
+    Rates,
+    Walk,
+    cells_of_sphere,
+    drive_breaks,
+    effective_slope,
+    finite_sum,
+    rate_along,
+    smallest_eigenvalue,
+    wells_and_barriers,
+)
 from qtorque.llg.drive import Waveform, as_waveform
-from qtorque.llg.dynamics import run_attributes
+from qtorque.llg.dynamics import magnet_attributes
 from qtorque.llg.equation import EquationOfMotion, TorqueSource, equation_of_motion
 from qtorque.llg.macrospin import Macrospin, require_positive
 from qtorque.spin import rotation
@@ -58,10 +69,6 @@ to the diffusion where the potential is steepest and diffusion matters least. Er
 FEWEST_CELLS, MOST_CELLS = 1000, 10000
 """Of the default grid. 1000 resolve the well of 60 kT to 2e-4; with 10000 a call takes some ten seconds."""
 
-LEVELS = 33
-"""Values of a changing drive at which the potential is tabulated; a cubic spline between them is exact for torques
-linear in the drive and follows the splines of a torque map to about 1e-6."""
-
 ORDER = 5
 """Of the extrapolation in time."""
 
@@ -80,12 +87,6 @@ STEPS_A_PERIOD = 16
 
 OUTPUT_TIMES = 200
 """Number of times after 0 in a result, unless they are given."""
-
-ITERATIONS = 20000
-"""Of the inverse iteration: enough for eigenvalues 0.2 % apart. Those behind a barrier need five."""
-
-EIGENVALUE_TOLERANCE = 1e-14
-"""Relative change of the eigenvalue in one iteration at which it has converged."""
 
 
 def fokker_planck(
@@ -133,7 +134,7 @@ def fokker_planck(
     require_positive("duration", duration)
     moments = _output_times(times, duration)
     walk = _walk(free, source, voltage, current_density, temperature, initial, cells)
-    steps = _steps_in_time(walk)
+    steps = walk.steps_over_time()
     start = walk.equilibrium_in_well()
     half = start.size // 2
     whole = _propagate(lambda t: walk.rates(steps(t)), start, moments, walk.drive, (slice(half), slice(half, None)))
@@ -175,12 +176,6 @@ def fokker_planck(
     )  # fmt: skip
 
 
-def magnet_attributes(free: Macrospin) -> dict[str, str | float | tuple[float, ...]]:
-    """The parameters of a magnet as attributes, free_<name> in SI."""
-    attributes = run_attributes(free, "", 0.0, 0)
-    return {name: value for name, value in attributes.items() if name.startswith("free_")}
-
-
 def mean_switching_time(
     free: Macrospin,
     source: TorqueSource | None,
@@ -191,15 +186,32 @@ def mean_switching_time(
     initial: str = "antiparallel",
     cells: int | None = None,
 ) -> float:
-    """Mean time (s) until m.p first is 0 at a constant drive; arguments and errors as in `fokker_planck`.
+    """Mean time until m.p first is 0 at a constant drive, from the equilibrium in a well at drive 0.
 
-    Behind a high barrier this is half the lifetime of a state whose barrier is at m.p = 0, since from there every
-    second magnet returns.
+    The mean of the distribution whose `survival` is in `fokker_planck`. Behind a high barrier it is half the lifetime
+    of a state if the barrier is at m.p = 0, since from there every second magnet returns; it is the whole lifetime if
+    the barrier is passed before, and tells little of a state whose barrier lies beyond.
+
+    Parameters
+    ----------
+    free, source, temperature, initial, cells
+        As in `fokker_planck`.
+    voltage, current_density : float, V or A/m^2
+        Constant; a `Waveform` only if it does not vary.
+
+    Returns
+    -------
+    float, s
+
+    Raises
+    ------
+    InputError
+        As `fokker_planck` does, for a drive that varies, and for a barrier over 700 kT.
     """
     walk = _walk(free, source, voltage, current_density, temperature, initial, cells)
-    start = walk.equilibrium_in_well()
     rates = walk.absorbing_rates(walk.steps(_constant_level(walk.drive)))
-    return _finite_sum(resolvent(rates.left, rates.right, rates.loss, 0.0, 1.0, start[: rates.loss.size]), temperature)
+    start = walk.equilibrium_in_well()
+    return finite_sum(resolvent(rates.left, rates.right, rates.loss, 0.0, 1.0, start[: rates.loss.size]), temperature)
 
 
 def escape_rate(
@@ -211,17 +223,30 @@ def escape_rate(
     temperature: float,
     cells: int | None = None,
 ) -> float:
-    """Smallest rate (1/s) at which a distribution of m.p relaxes: the smallest nonzero eigenvalue of Fokker-Planck.
+    """Smallest rate at which a distribution of m.p relaxes: the smallest nonzero eigenvalue of Fokker-Planck.
 
     With two wells the difference of their populations from equilibrium decays with it, so it is the sum of the rates
-    out of either, and twice each for equal wells; `switching_rate` tells them apart. Arguments and errors as in
-    `fokker_planck`; the drive is constant.
+    out of either, and twice each for equal wells; `switching_rate` tells them apart. The relative error of the solver
+    is rounding at any height of the barrier.
 
-    Found by inverse iteration on the dual chain, whose states are the inner faces: its matrix has the same eigenvalues
-    without the zero, and a positive inverse. The relative error of the solver is rounding at any height of the barrier.
+    Parameters
+    ----------
+    free, source, temperature, cells
+        As in `fokker_planck`.
+    voltage, current_density : float, V or A/m^2
+        Constant; a `Waveform` only if it does not vary.
+
+    Returns
+    -------
+    float, 1/s
+
+    Raises
+    ------
+    InputError
+        As `fokker_planck` does but for the well, for a drive that varies, and for a barrier over 700 kT.
     """
     walk = _walk(free, source, voltage, current_density, temperature, "antiparallel", cells)
-    return _smallest_eigenvalue(walk.rates(walk.steps(_constant_level(walk.drive))), temperature)
+    return smallest_eigenvalue(walk.rates(walk.steps(_constant_level(walk.drive))), temperature)
 
 
 def switching_rate(
@@ -234,25 +259,66 @@ def switching_rate(
     temperature: float,
     cells: int | None = None,
 ) -> float:
-    """Rate (1/s) out of one of two wells: `escape_rate` times the share of the equilibrium beyond the barrier.
+    """Rate from one of two wells to the other: `escape_rate` times the share of the equilibrium beyond the barrier.
 
     Rates to and fro add up to the eigenvalue and are in detailed balance under the effective potential U. That is exact
-    but for terms of the order exp(-barrier/kT). Arguments and errors as in `fokker_planck`; InputError where U has no
-    barrier.
+    but for terms of the order exp(-barrier/kT), of any shape of the barrier. A dip of U by less than `SHALLOWEST_WELL`
+    on its way up or down is no well.
+
+    Parameters
+    ----------
+    free, source, temperature, cells
+        As in `fokker_planck`.
+    state : "antiparallel" or "parallel"
+        The well on the side of -p or of p.
+    voltage, current_density : float, V or A/m^2
+        Constant; a `Waveform` only if it does not vary.
+
+    Returns
+    -------
+    float, 1/s
+
+    Raises
+    ------
+    InputError
+        As `fokker_planck` does but for the well at drive 0; where U has not two wells at this drive: with one there is
+        nowhere to go, and with three the relaxation is no matter of one rate. For a drive that varies, and for a
+        barrier over 700 kT.
     """
     walk = _walk(free, source, voltage, current_density, temperature, state, cells)
     level = _constant_level(walk.drive)
     potential = walk.potential(level)
-    top = well_end(potential)
-    if top == potential.size:
-        raise InputError(f"state={state!r} has no barrier at drive {level:g}; use fokker_planck for times to switch")
+    wells, barriers = wells_and_barriers(potential)
+    if len(wells) == 1:
+        raise InputError(
+            f"state={state!r} has no barrier of {SHALLOWEST_WELL:g} kT to another well at drive {level:g}; "
+            "use fokker_planck for times to switch"
+        )
+    if len(wells) > 2:
+        raise InputError(
+            f"the potential has {len(wells)} wells at drive {level:g}, so relaxation has not one rate; use "
+            "fokker_planck over time, or escape_rate for the slowest"
+        )
     log_weights = np.log(walk.cells.widths) - potential
-    beyond = math.exp(logsumexp(log_weights[top:]) - logsumexp(log_weights))
-    return beyond * _smallest_eigenvalue(walk.rates(walk.steps(level)), temperature)
+    beyond = math.exp(logsumexp(log_weights[barriers[0] + 1 :]) - logsumexp(log_weights))
+    return beyond * smallest_eigenvalue(walk.rates(walk.steps(level)), temperature)
 
 
 def is_axially_symmetric(free: Macrospin, equation: EquationOfMotion) -> bool:
-    """Whether the motion of m.p depends on m.p alone, as seen at some azimuths."""
+    """Whether the motion of m.p depends on m.p alone, as seen at some azimuths.
+
+    Parameters
+    ----------
+    free
+        Its fixed moment is p.
+    equation
+        Of this magnet; its drive counts as at time 0.
+
+    Returns
+    -------
+    bool
+        Whether d(m.p)/dt agrees at `AZIMUTHS` to `SYMMETRY_TOLERANCE`.
+    """
     frame = rotation(free.fixed)
     c = np.linspace(-1, 1, PROBES + 2)[1:-1]
     rates = np.array([rate_along(equation, frame, c, azimuth) for azimuth in AZIMUTHS])
@@ -261,7 +327,25 @@ def is_axially_symmetric(free: Macrospin, equation: EquationOfMotion) -> bool:
 
 
 def potential_slope(free: Macrospin, equation: EquationOfMotion, temperature: float, c: ArrayLike) -> np.ndarray:
-    """dU/dc in kT at c = m.p of an axially symmetric equation of motion; c of any shape, |c| < 1."""
+    """Slope dU/dc = -A/D of the effective potential of m.p, in kT; without torque U = E/kT.
+
+    Parameters
+    ----------
+    free, equation
+        Axially symmetric about p (`is_axially_symmetric`); elsewhere the answer is that of one azimuth.
+    temperature : K, > 0
+    c : any shape, |c| < 1
+        m.p.
+
+    Returns
+    -------
+    array of the shape of c, kT
+
+    Raises
+    ------
+    InputError
+        Unless temperature and alpha are positive.
+    """
     diffusion = diffusion_constant(free, temperature)
     return effective_slope(equation, np.asarray(free.fixed), diffusion, np.asarray(c, dtype=float))
 
@@ -288,25 +372,25 @@ def _walk(
         raise InputError(f"initial={initial!r} is no well; give 'antiparallel' or 'parallel'")
     axis = -free.initial_direction(initial)
 
-    given = voltage if current_density is None else current_density
-    drive = as_waveform(0.0 if given is None else given)
+    label, given = ("voltage", voltage) if current_density is None else ("current_density", current_density)
+    drive = as_waveform(0.0 if given is None else given, label)
 
     def equation(level: float) -> EquationOfMotion:
         return equation_of_motion(
             free, source, None if voltage is None else level, current_density=None if current_density is None else level
         )
 
-    steepest = 0.0
-    c = np.linspace(-1, 1, PROBES + 2)[1:-1]
     for level in {0.0, *drive.extremes}:
-        at_level = equation(level)
-        if not is_axially_symmetric(free, at_level):
+        if not is_axially_symmetric(free, equation(level)):
             raise InputError(
                 f"the motion about fixed={free.fixed!r} depends on the azimuth; Fokker-Planck needs easy axis, field "
                 "and polariser along it and equal demagnetising factors across it"
             )
-        steepest = max(steepest, float(np.abs(effective_slope(at_level, axis, diffusion, c)).max()))
     if cells is None:
+        c = np.linspace(-1, 1, PROBES + 2)[1:-1]
+        low, high = drive.extremes
+        levels = {0.0, low, high, *(x for x in drive_breaks(drive, equation).tolist() if low < x < high)}
+        steepest = max(float(np.abs(effective_slope(equation(x), axis, diffusion, c)).max()) for x in levels)
         # The widest cells, pi/n in c, are at the equator.
         wanted = math.pi * steepest / STEEPEST_STEP
         cells = 2 * math.ceil(min(max(wanted, FEWEST_CELLS), MOST_CELLS) / 2)
@@ -315,17 +399,14 @@ def _walk(
     return Walk(axis=axis, diffusion=diffusion, drive=drive, equation=equation, cells=cells_of_sphere(int(cells)))
 
 
-def _steps_in_time(walk: Walk) -> Callable[[float], np.ndarray]:
-    """Time (s) -> differences of the potential between neighbouring cells."""
-    if not walk.drive.varies:
-        constant = walk.steps(_constant_level(walk.drive))
-        return lambda time: constant
-    levels = np.linspace(*walk.drive.extremes, LEVELS)
-    table = CubicSpline(levels, [walk.steps(level) for level in levels])
-    return lambda time: table(float(walk.drive(time)))
-
-
 def _constant_level(drive: Waveform) -> float:
+    """The value of a drive; InputError for one that varies."""
+    if drive.varies:
+        low, high = drive.extremes
+        raise InputError(
+            f"the drive varies between {low:g} and {high:g}, and a rate or a mean time is one of a constant drive; "
+            "use fokker_planck"
+        )
     return float(drive(0.0))
 
 
@@ -335,7 +416,7 @@ def _output_times(times: ArrayLike | None, duration: float) -> np.ndarray:
     moments = np.atleast_1d(np.asarray(times, dtype=float))
     if moments.ndim != 1 or moments.size == 0 or np.any(np.diff(moments) <= 0):
         raise InputError(f"times has shape {moments.shape} or does not ascend; give a sorted list of seconds")
-    if not (moments[0] >= 0 and moments[-1] <= duration):
+    if not (np.all(np.isfinite(moments)) and moments[0] >= 0 and moments[-1] <= duration):
         raise InputError(f"times run from {moments[0]:g} to {moments[-1]:g} s; keep them within 0 to {duration:g} s")
     return moments
 
@@ -393,27 +474,3 @@ def _extrapolated_euler(
             row.append(row[-1] + (row[-1] - coarser) / (substeps / (substeps - k) - 1))
         previous = row
     return previous[-1], np.abs(previous[-1] - previous[-2])
-
-
-def _smallest_eigenvalue(rates: Rates, temperature: float) -> float:
-    """Of -Q without its zero. Face e of the dual chain moves left with the rate right[e] and right with left[e + 1]."""
-    left, right = rates.right[:-1].copy(), rates.left[1:].copy()
-    loss = np.zeros(left.size)
-    loss[0], loss[-1] = left[0], right[-1]
-    left[0] = right[-1] = 0.0
-    v, eigenvalue = np.full(left.size, 1 / left.size), math.inf
-    for _ in range(ITERATIONS):
-        v = resolvent(left, right, loss, 0.0, 1.0, v)
-        total = _finite_sum(v, temperature)
-        previous, eigenvalue = eigenvalue, 1 / total
-        v /= total
-        if abs(eigenvalue - previous) <= EIGENVALUE_TOLERANCE * eigenvalue:
-            return eigenvalue
-    raise InputError("the two slowest modes decay too much alike to be told apart; use fokker_planck over time")
-
-
-def _finite_sum(x: np.ndarray, temperature: float) -> float:
-    total = float(x.sum())
-    if not math.isfinite(total):
-        raise InputError(f"temperature={temperature:g} K makes the barrier higher than 700 kT; give a higher one")
-    return total

@@ -30,8 +30,12 @@ AT_REST = 1e-10
 SAME_STATE = 1e-5
 """Distance below which two rest states are one; Newton's method finds each to 1e-9."""
 
-FLAT = 1e-7
-"""Curvature over the largest field below which a rest state is not isolated; differences err by 1e-10."""
+FLAT = 1e-5
+"""Curvature over the largest field below which a rest state is a point of a valley: along it nothing holds the moment
+at any temperature, and an orbit would take longer than `MOST_ORBIT_STEPS`."""
+
+SINGULAR = 1e-10
+"""Curvature over the largest one that Newton's method takes for none: the error of differences."""
 
 MOST_STATES = 64
 """That are kept: twice the 26 of a cubic magnet and more; a circle of rest states would give hundreds."""
@@ -104,7 +108,8 @@ def landscape(free: Macrospin) -> Landscape:
     for count in STARTS:
         states, curvatures = _rest_states(equation, _spread(count), largest)
         falling = np.sum(curvatures < 0, axis=1)
-        if len(states) and np.sum(np.where(falling == 1, -1, 1)) == 2:
+        # A sphere has a minimum and a maximum too.
+        if {0, 2} <= set(falling.tolist()) and np.sum(np.where(falling == 1, -1, 1)) == 2:
             break
     else:
         raise InputError(f"{STARTS[-1]} starts do not find all rest states of the energy; change a field a little")
@@ -153,7 +158,7 @@ def _rest_states(equation: EquationOfMotion, m: np.ndarray, largest: float) -> t
         hessians, tangents = _hessians(equation, m)
         across = np.einsum("nax,nx->na", tangents, _field_across(equation, m))
         # Least squares: on a circle of rest states the Hessian is singular, and any point of it will do.
-        shift = np.einsum("nab,nb->na", np.linalg.pinv(hessians, rcond=FLAT), across)
+        shift = np.einsum("nab,nb->na", np.linalg.pinv(hessians, rcond=SINGULAR), across)
         shift *= np.minimum(1, LARGEST_NEWTON_STEP / np.maximum(np.linalg.norm(shift, axis=1), 1e-300))[:, np.newaxis]
         m = m + np.einsum("na,nax->nx", shift, tangents)
         m /= np.linalg.norm(m, axis=1)[:, np.newaxis]
@@ -168,8 +173,8 @@ def _rest_states(equation: EquationOfMotion, m: np.ndarray, largest: float) -> t
     curvatures = np.linalg.eigvalsh(_hessians(equation, different)[0])
     if np.abs(curvatures).min() < FLAT * largest:
         raise InputError(
-            "the energy has rest states that are not isolated, as an axially symmetric one has; align easy axis and "
-            "field with fixed= to use brown_rate, or break the symmetry"
+            "the energy has rest states that are not isolated, as an axially symmetric one has: make it exactly axial "
+            "(demag= with two equal factors, easy_axis= and field= along the third) or break the symmetry further"
         )
     return different, curvatures
 
@@ -178,6 +183,8 @@ def _orbits(
     free: Macrospin, equation: EquationOfMotion, saddles: np.ndarray, minima: np.ndarray, steepest: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """`ends` and `losses` of a `Landscape`: both orbits without damping that leave a saddle, to the next saddle."""
+    if not len(saddles):
+        return np.empty((0, 2), dtype=int), np.empty((0, 2))
     hessians, tangents = _hessians(equation, saddles)
     # dm/dt = gamma m x H m' for a deviation m' in the tangent plane: (a, b) -> gamma (-H b, H a).
     turned = np.stack([-hessians[:, 1], hessians[:, 0]], axis=1)

@@ -32,7 +32,9 @@ def lifetime(d: xr.Dataset) -> Figure:
     axial = bool(np.isfinite(exact).any())
     figure = blank_figure(3.9 * (2 + axial), 4.0)
     panels = list(figure.subplots(1, 2 + axial))
-    panels[0].plot(1000 / temperature, d["rate"], color=BLUE, linewidth=1, label=f"{formula}, high barrier")
+    # A rate that has underflowed to 0 has no place on a logarithmic axis.
+    positive = d["rate"].where(d["rate"] > 0)
+    panels[0].plot(1000 / temperature, positive, color=BLUE, linewidth=1, label=f"{formula}, high barrier")
     if axial:
         panels[0].plot(
             1000 / temperature, exact, "o", color=VERMILION, markersize=5, markerfacecolor="none",
