@@ -25,6 +25,8 @@ def waveform(options):
     from qtorque.errors import InputError
 
     if options.waveform is not None:
+        if options.bias != 0:
+            raise InputError(f"--bias={options.bias:g} V is not added to --waveform; add it in the file")
         return llg.read_waveform(options.waveform)
     lengths = {"pulse": (1, 3), "sine": (1, 1), "chirp": (2, 2)}
     for name, (least, most) in lengths.items():

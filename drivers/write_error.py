@@ -81,13 +81,12 @@ def exact_switching_times(free, tmap, options, comm, checkpoint, progress):
 def table(r):
     """Lines with the write error rate and its 95 % interval of every pulse."""
     lines = ["voltage (V)   length (s)   write error rate   95 % interval"]
-    for voltage in r["voltage"]:
-        for length in r["length"]:
-            at = r.sel(voltage=voltage, length=length)
+    for i, voltage in enumerate(r["voltage"].values):
+        for j, length in enumerate(r["length"].values):
+            at = r.isel(voltage=i, length=j)
             low, high = at["write_error_rate_interval"].values
             lines.append(
-                f"{float(voltage):11.4g}   {float(length):10.4g}   {float(at['write_error_rate']):16.6f}   "
-                f"{low:.6f} ... {high:.6f}"
+                f"{voltage:11.4g}   {length:10.4g}   {float(at['write_error_rate']):16.6f}   {low:.6f} ... {high:.6f}"
             )
     return lines
 
@@ -106,9 +105,9 @@ def check(free, tmap, options, pulses, constant):
     """InputError for what the sampling would refuse; runs a few steps of one trajectory. Thermalisation in s."""
     from qtorque import llg
     from qtorque.llg.dynamics import number_of_steps, require_count
-    from qtorque.llg.switching import pulse_lengths
+    from qtorque.llg.switching import pulse_lengths, simulated_lengths
 
-    pulse_lengths(options.length)
+    simulated_lengths(options.length, options.dt)
     pulse_lengths(exact_lengths(options))
     require_count("trajectories", options.trajectories)
     number_of_steps(options.duration, options.dt)

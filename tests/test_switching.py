@@ -10,7 +10,8 @@ import xarray as xr
 from qtorque import llg, store
 from qtorque.errors import InputError
 from qtorque.llg.fokker_planck import fokker_planck, mean_switching_time
-from qtorque.llg.trajectories import CHUNK_TRAJECTORIES
+from qtorque.llg.passages import mean_and_variance, power_sums
+from qtorque.llg.trajectories import CHUNK_TRAJECTORIES, wilson_interval
 from qtorque.units import BOLTZMANN
 
 SIGMAS = 4.5
@@ -80,20 +81,23 @@ def test_first_passages_extrapolated_in_the_root_of_the_step_follow_fokker_planc
 
 
 def test_mean_and_median_switching_times_are_those_of_fokker_planck():
-    free = magnet()
-    drive = {"current_density": 1.6 * CRITICAL, "temperature": TEMPERATURE}
-    run = {**drive, "duration": 3e-9, "trajectories": 8000}
-    coarse, fine = (llg.switching_times(free, SOURCE, dt=dt, seed=s, **run) for dt, s in ((1e-12, 1), (2.5e-13, 2)))
-    assert float(fine["passed"][0]) == 1
+    """Over a barrier that becomes a well, whose creeping crowd passes late enough in steps for 16000 to show it."""
+    free, trajectories = magnet(alpha=1.0, voltage_anisotropy=-14 * BOLTZMANN * TEMPERATURE / VOLUME), 16_000
+    drive = {"voltage": 1.0, "temperature": TEMPERATURE}
+    run = {**drive, "duration": 2.4e-9, "trajectories": trajectories}
+    coarse, fine = (llg.switching_times(free, None, dt=dt, seed=s, **run) for dt, s in ((8e-13, 1), (4e-13, 2)))
+    assert float(coarse["passed"][0]) == float(fine["passed"][0]) == 1
+    expected = mean_switching_time(free, None, **drive)
     found = llg.extrapolated_passages(coarse, fine)
     error = float(found["mean_switching_time_error"][0])
-    expected = mean_switching_time(free, SOURCE, **drive)
-    assert error < 0.05 * expected
+    assert error < 0.02 * expected
     assert float(found["mean_switching_time"][0]) == pytest.approx(expected, abs=SIGMAS * error)
-    exact = fokker_planck(free, SOURCE, duration=3e-9, times=fine["time"].values, **drive)
+    for late in (coarse, fine):
+        assert late["mean_switching_time"][0] - expected > SIGMAS * late["mean_switching_time_error"][0]
+    exact = fokker_planck(free, None, duration=2.4e-9, times=fine["time"].values, **drive)
     median = float(np.interp(0.5, exact["survival"].values[::-1], exact["time"].values[::-1]))
     density = float(np.interp(median, exact["time"], exact["first_passage_density"]))
-    late = 0.5 / np.sqrt(8000) / density
+    late = 0.5 / np.sqrt(trajectories) / density
     assert float(fine["median_switching_time"][0]) == pytest.approx(median, abs=SIGMAS * late + 0.05 * median)
 
 
@@ -223,7 +227,7 @@ def test_results_describe_themselves(tmp_path):
         ),
     ]
     fine = {"current_density": CRITICAL, "duration": 1e-11, "times": results[1]["time"].values, **QUICK, "dt": 5e-13}
-    results.append(llg.extrapolated_passages(results[1], llg.switching_times(free, SOURCE, **fine)))
+    results.append(llg.extrapolated_passages(results[1], llg.switching_times(free, SOURCE, **fine | {"seed": 4})))
     for i, r in enumerate(results):
         for name, variable in r.variables.items():
             assert name == "bound" or {"units", "long_name"} <= variable.attrs.keys(), name
@@ -275,6 +279,36 @@ def test_a_continued_run_loads_its_chunks_and_another_one_does_not(function, arg
     assert len(memory.parts) == 3
 
 
+def test_a_checkpoint_does_not_answer_for_another_polarization():
+    """At a current density resistance_area is without effect, though it makes both torques alike at a voltage."""
+    pulses = {"current_density": CRITICAL, "length": 1e-10, "relaxation": 0.0, "temperature": TEMPERATURE, "cells": 40}
+    weak, memory = llg.Slonczewski(polarization=0.3, resistance_area=1e-12), Memory()
+    strong = dataclasses.replace(weak, polarization=0.6, resistance_area=2e-12)
+    first = llg.fokker_planck_switching_map(magnet(), strong, checkpoint=memory, **pulses)
+    second = llg.fokker_planck_switching_map(magnet(), weak, checkpoint=memory, **pulses)
+    assert not np.array_equal(first["write_error_rate"], second["write_error_rate"])
+    xr.testing.assert_identical(second, llg.fokker_planck_switching_map(magnet(), weak, **pulses))
+
+
+def test_a_result_tells_the_times_that_were_simulated():
+    """A time of whole steps stays as it was given, another one is that of its steps."""
+    times = {"length": [1.4e-12, 3e-12], "rise": 2.6e-12, "fall": 0.3e-12, "relaxation": 1e-10}
+    r = llg.switching_map(magnet(), SOURCE, current_density=CRITICAL, **times, **QUICK)
+    np.testing.assert_allclose(r["length"], [1e-12, 3e-12], rtol=1e-12)
+    assert float(r["length"][1]) == 3e-12
+    found = [r.attrs[name] for name in ("rise", "fall", "relaxation")]
+    np.testing.assert_allclose(found, [3e-12, 0, 1e-10], rtol=1e-12)
+
+
+def test_squares_of_many_long_passages_do_not_overflow():
+    """10^5 passages after 10^7 steps: their squares add up to 10^19, more than 64 bits with a sign hold."""
+    chunk = power_sums(np.repeat([9_999_999, 10_000_001], CHUNK_TRAJECTORIES // 2))
+    chunks = 400
+    mean, variance = mean_and_variance(np.sum([chunk] * chunks, axis=0), chunks * CHUNK_TRAJECTORIES)
+    assert mean == 1e7
+    assert variance == pytest.approx(1, abs=1e14 * np.finfo(float).eps)
+
+
 @pytest.mark.mpi
 def test_on_two_ranks_the_results_have_the_same_bits(mpirun, tmp_path):
     script = f"""
@@ -310,6 +344,7 @@ TIMES_ARGUMENTS = {"current_density": CRITICAL, "duration": 1e-10, **QUICK}
         (llg.switching_map, MAP_ARGUMENTS, {"length": []}, "length"),
         (llg.switching_map, MAP_ARGUMENTS, {"length": [1e-10, -1e-10]}, "length"),
         (llg.switching_map, MAP_ARGUMENTS, {"length": np.nan}, "length"),
+        (llg.switching_map, MAP_ARGUMENTS, {"length": [1e-10, 4e-13]}, "length"),
         (llg.switching_map, MAP_ARGUMENTS, {"relaxation": -1e-10}, "relaxation"),
         (llg.switching_map, MAP_ARGUMENTS, {"rise": -1.0}, "rise"),
         (llg.switching_map, MAP_ARGUMENTS, {"fall": np.inf}, "fall"),
@@ -341,3 +376,80 @@ def test_passages_with_other_times_or_steps_in_the_wrong_order_are_refused():
         llg.extrapolated_passages(fine, coarse)
     with pytest.raises(InputError, match="other drives or times"):
         llg.extrapolated_passages(coarse, fine)
+
+
+def two_steps(**numbers):
+    """Results with steps of 1 and 0.25 ps of different seeds."""
+    run = TIMES_ARGUMENTS | {"times": [5e-11, 1e-10]} | numbers
+    return [
+        llg.switching_times(magnet(), SOURCE, **run | {"dt": dt, "seed": s}) for dt, s in ((1e-12, 1), (2.5e-13, 2))
+    ]
+
+
+def test_passages_are_extrapolated_along_a_straight_line_in_the_root_of_the_step():
+    found = llg.extrapolated_passages(*(
+        r.assign(
+            survival=r["survival"] * 0 + 0.3 + 1e5 * np.sqrt(r.attrs["dt"]),
+            mean_switching_time=r["mean_switching_time"].fillna(0) * 0 + 1e-10 + 1e-5 * np.sqrt(r.attrs["dt"]),
+            mean_switching_time_error=r["mean_switching_time_error"].fillna(0) * 0 + error,
+        )
+        for r, error in zip(two_steps(), (4e-12, 1.5e-12), strict=True)
+    ))  # fmt: skip
+    np.testing.assert_allclose(found["survival"], 0.3, rtol=1e-12)
+    np.testing.assert_allclose(found["mean_switching_time"], 1e-10, rtol=1e-12)
+    # The line goes twice the fine result, minus the coarse one.
+    np.testing.assert_allclose(found["mean_switching_time_error"], 5e-12, rtol=1e-12)
+
+
+def test_twenty_extrapolated_passages_are_not_certain():
+    """Where none have passed, and where all have: as wide as the Wilson intervals that count, in their weights."""
+    coarse, fine = two_steps(trajectories=20)
+    for share, bound, other in ((0.0, 1, 0), (1.0, 0, 1)):
+        interval = wilson_interval(20 * share, 20)
+        same = [
+            r.assign(survival=r["survival"] * 0 + share, survival_interval=r["survival_interval"] * 0 + interval)
+            for r in (coarse, fine)
+        ]
+        found = llg.extrapolated_passages(*same)["survival_interval"].values
+        # The interval of the coarse steps has no length on the side where theirs would count.
+        np.testing.assert_allclose(found[..., bound], share + 2 * (interval[bound] - share), rtol=1e-12)
+        np.testing.assert_array_equal(found[..., other], share)
+
+
+def test_an_extrapolated_survival_is_a_probability_within_its_interval():
+    coarse, fine = two_steps()
+    steep = coarse.assign(
+        survival=coarse["survival"] * 0 + 0.2, survival_interval=coarse["survival_interval"] * 0 + 0.2
+    )
+    none = fine.assign(survival=fine["survival"] * 0, survival_interval=fine["survival_interval"] * 0 + [0.0, 0.05])
+    found = llg.extrapolated_passages(steep, none)
+    np.testing.assert_array_equal(found["survival"], 0)
+    np.testing.assert_allclose(found["survival_interval"], np.broadcast_to([0, 0.1], (1, 2, 2)), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("other", "word"),
+    [
+        ({"free": magnet(alpha=0.31)}, "free_alpha"),
+        ({"source": llg.Slonczewski(polarization=0.3)}, "torque"),
+        ({"temperature": 310.0}, "temperature"),
+        ({"initial": "parallel"}, "initial"),
+        ({"thermalisation": 0.0}, "thermalisation"),
+        ({"field": llg.FieldDrive(direction=(1, 0, 0), waveform=llg.constant(0.01))}, "field_drive"),
+        ({"seed": 1}, "seed"),
+    ],
+)
+def test_passages_of_another_process_or_of_the_same_numbers_are_refused(other, word):
+    given = {"free": magnet(), "source": SOURCE, **TIMES_ARGUMENTS, "times": [5e-11, 1e-10], "trajectories": 5}
+    coarse = llg.switching_times(**given | {"seed": 1})
+    fine = llg.switching_times(**given | {"seed": 2, "dt": 2.5e-13} | other)
+    with pytest.raises(InputError, match=word) as refusal:
+        llg.extrapolated_passages(coarse, fine)
+    assert "\n" not in str(refusal.value)
+
+
+def test_passages_are_extrapolated_from_files_too(tmp_path):
+    coarse, fine = two_steps()
+    store.save_dataset(coarse, tmp_path / "coarse.nc", provenance=store.provenance({"dt": 1e-12}))
+    loaded = store.load_dataset(tmp_path / "coarse.nc")
+    xr.testing.assert_equal(llg.extrapolated_passages(loaded, fine), llg.extrapolated_passages(coarse, fine))

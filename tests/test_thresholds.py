@@ -34,6 +34,10 @@ def perpendicular(**changes):
     return llg.Macrospin(**(values | changes))
 
 
+PERPENDICULAR_RELAXATION = 3.56e-10
+"""s, of `perpendicular()` without drive, rounded: 1/(alpha gamma B) of its effective field B."""
+
+
 def assert_both_routes_give(free, state, current_density):
     bracket = (-3 * abs(current_density), 3 * abs(current_density))
     eigenvalue = llg.critical_current_density(free, SOURCE, state, bracket=bracket).current_density
@@ -90,6 +94,25 @@ def test_simulation_and_eigenvalues_agree_for_a_torque_map(free, state):
     assert found == pytest.approx(expected.voltage, rel=THRESHOLD_ERROR)
 
 
+@pytest.mark.parametrize(
+    ("free", "state"),
+    [
+        (perpendicular(alpha=0.3), "parallel"),
+        (perpendicular(alpha=1.0), "antiparallel"),
+        (in_plane(), "antiparallel"),
+        (in_plane(alpha=0.3), "antiparallel"),
+    ],
+)
+def test_the_shortest_duration_that_is_accepted_tells_growth_from_decay(free, state):
+    relaxation = -1 / llg.growth_rate(free, SOURCE, state=state).real
+    expected = llg.critical_current_density(free, SOURCE, state, bracket=(-1e13, 1e13)).current_density
+    search = {"state": state, "bracket": (-3 * abs(expected), 3 * abs(expected))}
+    found = llg.critical_current_density_by_simulation(free, SOURCE, duration=10.01 * relaxation, **search)
+    assert found == pytest.approx(expected, rel=THRESHOLD_ERROR)
+    with pytest.raises(InputError, match="duration"):
+        llg.critical_current_density_by_simulation(free, SOURCE, duration=9.99 * relaxation, **search)
+
+
 def test_a_state_that_nothing_destabilises_has_no_threshold():
     free = perpendicular()
     assert llg.critical_voltage_by_simulation(free, torque_map(), bracket=(-1.0, 0.01)) is None
@@ -104,6 +127,9 @@ def test_a_state_that_nothing_destabilises_has_no_threshold():
         ({}, {"tilt": 0.0}, "tilt"),
         ({}, {"tilt": 1.0}, "tilt"),
         ({}, {"duration": -1.0}, "duration"),
+        ({}, {"duration": 1e-12}, "duration"),
+        ({}, {"duration": 9.9 * PERPENDICULAR_RELAXATION}, "duration"),
+        ({"field": (2.0, 0, 0.5)}, {}, "duration"),
         ({}, {"state": "up"}, "state"),
         ({"alpha": 0.0}, {}, "alpha"),
         ({"field": (0, 0, 2.0)}, {"duration": 1e-9}, "lost already"),

@@ -1,4 +1,4 @@
-"""The driver of write errors and switching times: its files with and without Fokker-Planck, its refusals."""
+"""The drivers of write errors and of a trajectory: files with and without Fokker-Planck, refusals."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ def linear_map():
     push = np.broadcast_to(voltage, (7, 3)) * 2.3e-7
     zeros = np.zeros((7, 3))
     return qt.TorqueMap(
-        angle=angle, voltage=voltage, area=0.09, charge_current=zeros, damping_like=push, field_like=zeros,
+        angle=angle, voltage=voltage, area=0.09, charge_current=1e3 * push, damping_like=push, field_like=zeros,
         damping_like_fixed=zeros, field_like_fixed=zeros,
     )  # fmt: skip
 
@@ -49,9 +49,35 @@ def test_a_dry_run_of_the_driver_writes_nothing_and_bad_input_ends_with_one_line
     run = within("write_error", tmp_path / "map.nc", *TINY, "--dry-run", "-o", tmp_path / "a")
     assert run.returncode == 0, run.stderr
     assert "runs of Fokker-Planck" in run.stdout
-    for option, value in (("--voltage", "2"), ("--length", "-1e-9"), ("--rise", "-1"), ("--exact-length", "0")):
-        refused = within("write_error", tmp_path / "map.nc", *TINY, option, value, "-o", tmp_path / "a")
+    for option, value in (
+        ("--voltage", "2"),
+        ("--length", "-1e-9"),
+        ("--length", "1e-16"),
+        ("--rise", "-1"),
+        ("--exact-length", "0"),
+    ):
+        refused = within("write_error", tmp_path / "map.nc", *TINY, "--dry-run", option, value, "-o", tmp_path / "a")
         assert refused.returncode == 2
         (line,) = refused.stderr.splitlines()
         assert option.split("-")[-1] in line
     assert [path.name for path in tmp_path.iterdir()] == ["map.nc"]
+
+
+def test_pulses_that_round_to_the_same_steps_have_a_line_each(within, tmp_path):
+    linear_map().save(tmp_path / "map.nc")
+    lengths = ["--length", "1.001e-10,1.002e-10", "--temperature", "0", "--output", tmp_path / "a"]
+    run = within("write_error", tmp_path / "map.nc", *TINY, *lengths)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count(" ... ") == 4
+
+
+def test_the_driver_of_a_trajectory_does_not_drop_a_bias(within, tmp_path):
+    linear_map().save(tmp_path / "map.nc")
+    (tmp_path / "voltage.txt").write_text("0 0\n1e-10 0.5\n")
+    given = ["--waveform", tmp_path / "voltage.txt", "--duration", "1e-11", "-o", tmp_path / "a"]
+    refused = within("trajectory", tmp_path / "map.nc", *given, "--bias", "0.1")
+    assert refused.returncode == 2
+    (line,) = refused.stderr.splitlines()
+    assert "--bias" in line
+    accepted = within("trajectory", tmp_path / "map.nc", *given, "--bias", "0")
+    assert accepted.returncode == 0, accepted.stderr

@@ -13,18 +13,19 @@ from qtorque import parallel
 from qtorque.errors import InputError
 from qtorque.llg.drive import FieldDrive
 from qtorque.llg.dynamics import (
+    drive_attributes,
     number_of_steps,
     output_steps,
     require_count,
     require_fine_step,
     require_seed,
     run_attributes,
+    source_attributes,
     time_coordinate,
 )
 from qtorque.llg.equation import TorqueSource
 from qtorque.llg.macrospin import Macrospin
 from qtorque.llg.trajectories import (
-    NORMAL_QUANTILE_95,
     Drives,
     addresses,
     as_drives,
@@ -40,6 +41,13 @@ if TYPE_CHECKING:
 
 OUTPUT_TIMES = 200
 """Number of times after 0 at which trajectories are counted, unless times are given."""
+
+SQUARES_UNIT = 2**32
+"""Squares of steps are summed as a multiple of this and a rest: one 64-bit integer overflows at 10^5 passages after
+10^7 steps, these two at 10^9."""
+
+PHYSICS = ("free_", "map_", "torque", "drive", "field_drive", "temperature", "initial", "thermalisation")
+"""How attributes begin in which two results must agree to be of the same process, whatever their step."""
 
 
 def switching_times(
@@ -100,7 +108,7 @@ def switching_times(
         require_fine_step(equation, dt)
 
     def work(point: int, first: int, stop: int) -> np.ndarray:
-        """Switched and surviving at each time; how many have passed, and sums of their steps and squares of these."""
+        """Switched and surviving at each time; how many have passed, and their `power_sums`."""
         moments = beginning.moments(equations[point], dt, addresses(seed, point, first, stop), watch=True)
         m = moments.m
         path = moments.advance(steps, sample_steps=recorded[recorded > 0])
@@ -110,18 +118,16 @@ def switching_times(
         passed = passage[passage >= 0]
         surviving = (passage < 0) | (passage > recorded[:, np.newaxis])
         switched = ~beginning.not_switched(path)
-        sums = passed.size, int(np.sum(passed)), int(np.sum(passed**2))
-        return np.concatenate([switched.sum(axis=1), surviving.sum(axis=1), sums])
+        return np.concatenate([switched.sum(axis=1), surviving.sum(axis=1), [passed.size], power_sums(passed)])
 
     part = parallel.checkpoint_part(
         checkpoint, "switching_times", equations, beginning, recorded, steps, dt, trajectories, seed
     )
-    totals = totals_over_trajectories(work, len(drives), trajectories, 2 * recorded.size + 3, comm, part, progress)
-    switched, surviving = totals[:, : recorded.size], totals[:, recorded.size : -3]
-    passed, first_moment, second_moment = totals[:, -3:].T.astype(float)
+    totals = totals_over_trajectories(work, len(drives), trajectories, 2 * recorded.size + 4, comm, part, progress)
+    switched, surviving = totals[:, : recorded.size], totals[:, recorded.size : -4]
+    passed = totals[:, -4].astype(float)
     all_passed = passed == trajectories
-    mean = np.where(all_passed, first_moment / trajectories, np.nan)
-    variance = np.maximum(second_moment / trajectories - mean**2, 0.0)
+    mean, variance = np.where(all_passed, mean_and_variance(totals[:, -3:], trajectories), np.nan)
     clock = recorded * dt
     survival = surviving / trajectories
     dims = (label, "time")
@@ -159,7 +165,8 @@ def switching_times(
         },
         attrs={
             "trajectories": trajectories, "dt": dt, "duration": float(duration),
-            "thermalisation": beginning.thermalisation, **run_attributes(free, initial, temperature, seed),
+            "thermalisation": beginning.thermalisation, **drive_attributes(drives, field), **source_attributes(source),
+            **run_attributes(free, initial, temperature, seed),
         },
     )  # fmt: skip
 
@@ -168,29 +175,34 @@ def extrapolated_passages(coarse: xr.Dataset, fine: xr.Dataset) -> xr.Dataset:
     """First passages of continuous time from two results of `switching_times` with steps dt and dt/4, or any two.
 
     A straight line in sqrt(dt) through survival and mean_switching_time is followed to dt = 0. What is left is of the
-    order dt. The two should have different seeds: the intervals take them for independent.
+    order dt. The two must have different seeds: the intervals take them for independent.
 
     Returns
     -------
     Dataset
-        survival with its 95 % interval survival_interval (normal approximation); mean_switching_time and its standard
-        error mean_switching_time_error.
+        survival, within 0 .. 1, with its 95 % interval survival_interval; mean_switching_time and its standard error
+        mean_switching_time_error. Each half of the interval is the root of the sum of squares of the two halves of
+        Wilson intervals that count to this side (R. G. Newcombe, Stat. Med. 17, 873 (1998); from memory), so it has a
+        width where all or none have passed too.
 
     Raises
     ------
     InputError
-        Where drives or times of the two differ, or the second has not the smaller step.
+        Where drives, times, magnet, torque, temperature or beginning of the two differ, their seed does not, or the
+        second has not the smaller step.
     """
     if not fine.attrs["dt"] < coarse.attrs["dt"]:
         raise InputError(f"fine has dt={fine.attrs['dt']!r} s, not less than coarse; give the smaller step second")
     same = coarse["survival"].dims == fine["survival"].dims and coarse["survival"].shape == fine["survival"].shape
     if not same or any(not np.allclose(coarse[dim], fine[dim], rtol=1e-9, atol=0) for dim in fine["survival"].dims):
         raise InputError("coarse and fine have other drives or times; give times that are whole steps of both")
+    for name in sorted({name for d in (coarse, fine) for name in d.attrs if name.startswith(PHYSICS)}):
+        first, second = (d.attrs.get(name, "not there") for d in (coarse, fine))
+        if not np.array_equal(np.atleast_1d(first), np.atleast_1d(second)):
+            raise InputError(f"{name} is {first!r} in coarse and {second!r} in fine; give other dt and seed alone")
+    if coarse.attrs["seed"] == fine.attrs["seed"]:
+        raise InputError(f"seed={fine.attrs['seed']!r} in both, so they are not independent; compute one with another")
     weight = 1 / (math.sqrt(coarse.attrs["dt"] / fine.attrs["dt"]) - 1)
-
-    def error(d: xr.Dataset) -> np.ndarray:
-        survival = d["survival"].values
-        return np.sqrt(survival * (1 - survival) / d.attrs["trajectories"])
 
     def at_zero(name: str) -> np.ndarray:
         return (1 + weight) * fine[name].values - weight * coarse[name].values
@@ -198,12 +210,16 @@ def extrapolated_passages(coarse: xr.Dataset, fine: xr.Dataset) -> xr.Dataset:
     def combined(fine_error: np.ndarray, coarse_error: np.ndarray) -> np.ndarray:
         return np.hypot((1 + weight) * fine_error, weight * coarse_error)
 
-    survival = at_zero("survival")
-    half_width = NORMAL_QUANTILE_95 * combined(error(fine), error(coarse))
+    def halves(d: xr.Dataset) -> np.ndarray:
+        return np.abs(d["survival_interval"].values - d["survival"].values[..., np.newaxis])
+
+    survival = np.clip(at_zero("survival"), 0.0, 1.0)
+    # What lowers the result is less survival in the fine steps and more in the coarse ones, whose weight is negative.
+    down, up = np.moveaxis(combined(halves(fine), halves(coarse)[..., ::-1]), -1, 0)
     mean_error = combined(fine["mean_switching_time_error"].values, coarse["mean_switching_time_error"].values)
     values = {
         "survival": survival,
-        "survival_interval": np.clip(np.stack([survival - half_width, survival + half_width], axis=-1), 0.0, 1.0),
+        "survival_interval": np.clip(np.stack([survival - down, survival + up], axis=-1), 0.0, 1.0),
         "mean_switching_time": at_zero("mean_switching_time"),
         "mean_switching_time_error": mean_error,
     }
@@ -211,6 +227,20 @@ def extrapolated_passages(coarse: xr.Dataset, fine: xr.Dataset) -> xr.Dataset:
     attributes = {name: value for name, value in fine.attrs.items() if name not in ("dt", "seed")}
     steps = {"coarse_dt": coarse.attrs["dt"], "fine_dt": fine.attrs["dt"]}
     return xr.Dataset(variables, fine.coords, attrs={**attributes, **steps})
+
+
+def power_sums(steps: np.ndarray) -> np.ndarray:
+    """Sum of whole numbers, and of their squares as a multiple of `SQUARES_UNIT` and a rest, (n,) -> (3,)."""
+    multiples, rests = np.divmod(steps**2, SQUARES_UNIT)
+    return np.array([steps.sum(), multiples.sum(), rests.sum()])
+
+
+def mean_and_variance(sums: np.ndarray, count: int) -> np.ndarray:
+    """Of numbers whose `power_sums` are given, (..., 3) -> (2, ...)."""
+    first, multiples, rests = np.moveaxis(sums.astype(float), -1, 0)
+    mean = first / count
+    return np.stack([mean, np.maximum((multiples * SQUARES_UNIT + rests) / count - mean**2, 0.0)])
+
 
 def _steps_of(times: ArrayLike, duration: float, dt: float) -> np.ndarray:
     """Different steps nearest to given times, ascending; InputError for times out of range."""

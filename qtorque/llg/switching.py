@@ -23,7 +23,7 @@ from qtorque.llg.dynamics import (
     require_seed,
     run_attributes,
 )
-from qtorque.llg.equation import EquationOfMotion, TorqueSource, equation_of_motion
+from qtorque.llg.equation import EquationOfMotion, TorqueSource
 from qtorque.llg.fokker_planck import fokker_planck, magnet_attributes
 from qtorque.llg.macrospin import Macrospin, require_positive
 from qtorque.llg.trajectories import (
@@ -39,6 +39,10 @@ from qtorque.llg.trajectories import (
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Intracomm
+
+ROUNDING = 1e-9
+"""Relative: what a time of whole steps may be off by because its quotient with dt is rounded."""
+
 
 def switching_map(
     free: Macrospin,
@@ -63,7 +67,8 @@ def switching_map(
     """Switching probability and write error rate of pulses versus amplitude and length.
 
     Each point is an ensemble of its own: trajectory i of pulse number j (lengths run fastest) has random numbers
-    addressed by (seed, j, i). Edges, plateau and relaxation are rounded to whole steps.
+    addressed by (seed, j, i). Edges, plateau and relaxation are rounded to whole steps; coordinate and attributes are
+    the times that were simulated.
 
     Parameters
     ----------
@@ -97,13 +102,13 @@ def switching_map(
     Raises
     ------
     InputError
-        As `ensemble`, and for a length that is not positive or another time that is negative.
+        As `ensemble`, and for a length that is no step long or another time that is negative.
     """
     label, drives = as_drives(voltage, current_density)
     amplitudes = _amplitudes(label, drives)
-    lengths = pulse_lengths(length)
+    lengths = simulated_lengths(length, dt)
     _require_times(rise=rise, fall=fall, relaxation=relaxation)
-    require_positive("dt", dt)
+    rise, fall, relaxation = _whole_steps([rise, fall, relaxation], dt).tolist()
     require_count("trajectories", trajectories)
     require_seed(seed)
 
@@ -129,9 +134,7 @@ def switching_map(
     def work(point: int, first: int, stop: int) -> np.ndarray:
         """How many have not switched, (1,)."""
         streams = addresses(seed, point, first, stop)
-        moments = beginning.moments(
-            undriven, dt, streams
-        )
+        moments = beginning.moments(undriven, dt, streams)
         for driven, count in zip(stages[point // lengths.size], steps[point % lengths.size], strict=True):
             if count:
                 moments.set_equations([driven])
@@ -202,9 +205,8 @@ def fokker_planck_switching_map(
     lengths = pulse_lengths(length)
     _require_times(rise=rise, fall=fall, relaxation=relaxation)
     pulses = [pulse(amplitude, plateau, rise=rise, fall=fall) for amplitude in amplitudes for plateau in lengths]
-    # The same refusals as those of a run, before the first chunk.
-    for driven in pulses[:: lengths.size]:
-        driven_equation(free, source, label, driven)
+    # With the refusals of a run, before the first chunk; and they tell chunks of other amplitudes and torques apart.
+    equations = [driven_equation(free, source, label, driven) for driven in pulses[:: lengths.size]]
 
     def work(driven: Waveform) -> np.ndarray:
         """(2,): switched and not switched."""
@@ -216,8 +218,7 @@ def fokker_planck_switching_map(
         return np.array([float(d["switched"][0]), float(d["not_switched"][0])])
 
     part = parallel.checkpoint_part(
-        checkpoint, "fokker_planck_switching_map", free, equation_of_motion(free, source), label, pulses, relaxation,
-        initial, temperature, cells,
+        checkpoint, "fokker_planck_switching_map", free, equations, pulses, relaxation, initial, temperature, cells
     )  # fmt: skip
     found = np.array(parallel.map_chunks(work, pulses, comm, part, progress))
     switched, failed = np.moveaxis(found.reshape(len(amplitudes), lengths.size, 2), -1, 0)
@@ -250,6 +251,26 @@ def pulse_lengths(length: Sequence[float] | float) -> np.ndarray:
     for seconds in lengths.tolist():
         require_positive("length", seconds)
     return lengths
+
+
+def simulated_lengths(length: Sequence[float] | float, dt: float) -> np.ndarray:
+    """Lengths of pulses in whole steps, (n,), s; InputError for one that is nearer to no step."""
+    require_positive("dt", dt)
+    lengths = pulse_lengths(length)
+    found = _whole_steps(lengths, dt)
+    if not found.all():
+        raise InputError(f"length={lengths.min():.3g} s is no step of dt={dt:g} s long; give a smaller dt")
+    return found
+
+
+def _whole_steps(seconds: ArrayLike, dt: float) -> np.ndarray:
+    """Times rounded to whole steps, s.
+
+    A time of whole steps stays the number that was given, so that results over the same times find each other.
+    """
+    given = np.asarray(seconds, dtype=float)
+    nearest = np.rint(given / dt) * dt
+    return np.where(np.isclose(given, nearest, rtol=ROUNDING, atol=0), given, nearest)
 
 
 def _require_times(**times: float) -> None:
