@@ -16,6 +16,7 @@ import _stages
 import switching
 
 from qtorque import command_line
+from qtorque.errors import InputError
 
 FINER = 5
 """Steps of linear response in a step of the simulation."""
@@ -29,6 +30,16 @@ def arguments_of(options):
         "field": options.applied_field, "field_direction": options.field_direction, "initial": options.start,
     }  # fmt: skip
     return common, {"dt": options.dt, "periods": options.periods, "settle": options.settle}
+
+
+def require_fits(frequency):
+    """InputError for fewer frequencies than a fit needs, which would show only after the simulation."""
+    from qtorque.llg.lorentzian import FEWEST_POINTS
+
+    if len(set(frequency)) < FEWEST_POINTS:
+        raise InputError(
+            f"--frequency holds {len(set(frequency))} frequencies; give at least {FEWEST_POINTS} for a fit"
+        )
 
 
 def finer(frequency):
@@ -74,6 +85,7 @@ def run(options, comm):
     tmap = qt.TorqueMap.load(options.map)
     free = _stages.free_layer(options)
     common, simulated = arguments_of(options)
+    require_fits(options.frequency)
     known = {**_stages.configuration(options), "map_digest": switching.digest(tmap), "map_attributes": tmap.attributes}
     # The same map, made again, differs in its attributes: in its date, to begin with.
     decisive = {name: value for name, value in known.items() if name not in ("map", "map_attributes")}
@@ -86,14 +98,15 @@ def run(options, comm):
     linear = llg.linear_spin_torque_resonance(free, tmap, **(common | {"frequency": finer(options.frequency)}))
     with command_line.resumable(options, decisive, comm) as checkpoint:
         part, progress = checkpoint.part("resonance"), _stages.label(options, "resonance")
-        d = llg.spin_torque_resonance(
-            free, tmap, **common, **simulated, comm=comm, checkpoint=part, progress=progress
-        )
+        d = llg.spin_torque_resonance(free, tmap, **common, **simulated, comm=comm, checkpoint=part, progress=progress)
+        if _stages.is_root(comm):
+            # The fits come last: whatever becomes of them, the simulation is written.
+            origin = store.provenance(known, comm, wall_time=time.monotonic() - begin)
+            store.save_dataset(d, paths[0], force=force, provenance=origin)
+            store.save_dataset(linear, paths[1], force=force, provenance=origin)
         fits = llg.fit_resonances(d)
         if _stages.is_root(comm):
-            origin = store.provenance(known, comm, wall_time=time.monotonic() - begin)
-            for result, path in zip((d, linear, fits), paths, strict=False):
-                store.save_dataset(result, path, force=force, provenance=origin)
+            store.save_dataset(fits, paths[2], force=force, provenance=origin)
             plot.save_figure(plot.spin_torque_resonance(d, linear, fits), paths[3], force)
     if _stages.is_root(comm):
         print(*table(d, fits), _stages.written(paths), sep="\n")

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 from qtorque import llg, plot, store
 from qtorque.errors import InputError
@@ -11,7 +12,7 @@ from qtorque.llg.equation import equation_of_motion
 from qtorque.llg.resistance import readout
 from qtorque.llg.rest_states import rest_states
 from qtorque.torquemap import TorqueMap
-from qtorque.units import GYROMAGNETIC_RATIO, VACUUM_PERMEABILITY
+from qtorque.units import ELEMENTARY_CHARGE, GYROMAGNETIC_RATIO, VACUUM_PERMEABILITY
 
 TWO_ROUTES = 1e-4
 """Of the largest rectified voltage: the amplitude is not infinitely small, 0.01 rad squared."""
@@ -88,17 +89,21 @@ def test_both_routes_agree_under_a_torque_map_with_its_own_resistance():
 
 
 def test_far_below_resonance_the_drive_only_moves_the_rest_state():
-    free, bias, amplitude = film(), 2e-3, 2e-4
+    free, bias, amplitude = film(), 8e-3, 2e-4
     torque = llg.Slonczewski(polarization=0.5, Lambda=1.4, epsilon_prime=0.4, resistance_area=1e-12)
     given = along_x(voltage=bias, amplitude=amplitude, frequency=[1e3], field=0.06)
     found = float(llg.linear_spin_torque_resonance(free, torque, **given)["rectified_voltage"].item())
     magnet = dataclasses.replace(free, field=(0.06, 0, 0))
     instrument = readout(magnet, torque, "voltage", RESISTANCE)
-    voltages = bias + amplitude * np.cos(2 * np.pi * np.arange(8) / 8)
-    equations = [equation_of_motion(magnet, torque, v) for v in (*voltages, bias)]
-    *rests, rest = rest_states(equations, np.tile([1.0, 0, 0], (9, 1)))
-    change = instrument.signal(rests, voltages).mean() - bias / RESISTANCE.resistance(rest, free.fixed)
-    assert found == pytest.approx(-change * RESISTANCE.resistance(rest, free.fixed), rel=1e-3, abs=0)
+
+    def current(voltages):
+        equations = [equation_of_motion(magnet, torque, voltage) for voltage in voltages.tolist()]
+        return instrument.signal(rest_states(equations, np.tile([1.0, 0, 0], (voltages.size, 1))), voltages).mean()
+
+    # The direct circuit is open: the voltage shifts until the mean current is what it was, and the moment follows it.
+    tone, before = amplitude * np.cos(2 * np.pi * np.arange(8) / 8), current(np.array([bias]))
+    shift = brentq(lambda x: current(bias + amplitude * x + tone) - before, -0.1, 0.1, xtol=1e-11)
+    assert found == pytest.approx(amplitude * shift, rel=1e-5, abs=0)
 
 
 @pytest.mark.parametrize("torque", [damping_like(), field_like()], ids=["damping-like", "field-like"])
@@ -171,14 +176,15 @@ def test_a_film_on_a_heavy_metal_is_seen_by_its_anisotropic_magnetoresistance():
     # Current along x, spins along y, field at 45 degrees.
     free = film(field=(0.1 / np.sqrt(2), 0.1 / np.sqrt(2), 0))
     model = llg.AnisotropicResistance(along=100.5, across=100.0)
-    given = {"frequency": np.linspace(6e9, 14e9, 101), "amplitude": 1e9, "current_density": 0.0, "resistance": model}
+    given = {
+        "frequency": np.linspace(6e9, 14e9, 101), "amplitude": 1e9, "current_density": 0.0, "resistance": model,
+        "cross_section": 1e-14,
+    }  # fmt: skip
     for torque, large, small in (
         (llg.SpinOrbitTorque(damping_like=0.1), "symmetric", "antisymmetric"),
         (llg.SpinOrbitTorque(damping_like=0.0, field_like=0.1), "antisymmetric", "symmetric"),
     ):
-        fits = llg.fit_resonances(
-            llg.linear_spin_torque_resonance(free, torque, cross_section=1e-14, **given)
-        )
+        fits = llg.fit_resonances(llg.linear_spin_torque_resonance(free, torque, **given))
         assert abs(fits[small].item()) < 0.1 * abs(fits[large].item())
     # The other way round m.x and m.y change sign: so does the torque times the slope of (m.x)^2, and with it the line.
     reversed_field = dataclasses.replace(free, field=(-0.1 / np.sqrt(2), -0.1 / np.sqrt(2), 0))
@@ -196,6 +202,44 @@ def test_the_rectified_voltage_is_quadratic_in_the_amplitude():
         for a in (1e-4, 1e-2)
     )
     np.testing.assert_allclose(large["rectified_voltage"], 1e4 * small["rectified_voltage"], rtol=1e-4)
+
+
+def test_tiny_amplitudes_and_the_end_of_a_map_change_nothing_but_the_scale():
+    free = film()
+    given = along_x(voltage=0.1, field=0.1, frequency=[7e9, 8e9], resistance=None)
+    scaled = [
+        llg.linear_spin_torque_resonance(free, map_of(free), **(given | {"amplitude": a}))["rectified_voltage"] / a**2
+        for a in (1e-3, 1e-10)
+    ]
+    np.testing.assert_allclose(scaled[1], scaled[0], rtol=1e-6)
+    # 0.2 mV at 0.3 mV from the end of the map: half a millivolt more would be outside.
+    near = given | {"voltage": 0.4997, "amplitude": 2e-4, "frequency": [7.5e9]}
+    linear = llg.linear_spin_torque_resonance(free, map_of(free), **near)["rectified_voltage"]
+    simulated = llg.spin_torque_resonance(free, map_of(free), dt=4e-13, **near)["rectified_voltage"]
+    assert linear.item() == pytest.approx(simulated.item(), rel=10 * TWO_ROUTES, abs=0)
+    at_end = near | {"voltage": 0.5 - 1e-6, "amplitude": 1e-6}
+    found = llg.linear_spin_torque_resonance(free, map_of(free), **at_end)["rectified_voltage"].item() / 1e-12
+    assert found == pytest.approx(linear.item() / 4e-8, rel=5e-3)
+
+
+def test_a_curve_without_a_resonance_is_no_fit():
+    f = np.linspace(3e9, 9e9, 61)
+    away = 1 / (1 + ((f - 12e9) / 1e9) ** 2)
+    straight = f / 1e9
+    for curve in (away, straight, 2.0 + 0 * f):
+        with pytest.raises(InputError):
+            llg.fit_lorentzian(f, curve)
+    # The other points of a sweep are not lost.
+    d = llg.linear_spin_torque_resonance(film(), damping_like(), **along_x(frequency=np.linspace(5e9, 10e9, 61)))
+    assert np.all(d["resonance_frequency"][0] < [9e9, np.inf])
+    fits = llg.fit_resonances(d)
+    assert np.isfinite(fits["resonance"][0, 0])
+    for variable in fits.data_vars.values():
+        assert np.all(np.isnan(variable[0, 1]))
+    assert len(plot.spin_torque_resonance(d, d, fits).subfigs) == 2
+    few = llg.fit_resonances(d.isel(frequency=slice(0, 5)))
+    assert np.all(np.isnan(few["resonance"]))
+    assert len(plot.spin_torque_resonance(d, d, few).subfigs) == 2
 
 
 def test_a_fit_finds_both_parts_with_honest_errors():
@@ -272,3 +316,33 @@ def test_the_resonance_driver_writes_both_routes_and_their_fits(within, tmp_path
     refused = within("resonance", tmp_path / "map.nc", "--bias", "0.6", "--quiet", "-o", tmp_path / "y")
     assert refused.returncode == 2
     assert "voltage" in refused.stderr
+    few = within("resonance", tmp_path / "map.nc", "--frequency", "5e9:9e9:5", "--quiet", "-o", tmp_path / "y")
+    assert few.returncode == 2
+    assert "--frequency" in few.stderr
+    away = ["--frequency", "30e9:40e9:6", "--applied-field", "0.1", "--settle", "0", "--alpha", "0.1", "--quiet"]
+    run = within("resonance", tmp_path / "map.nc", *away, "-o", tmp_path / "away")
+    assert run.returncode == 0, run.stderr
+    assert np.all(np.isfinite(store.load_dataset(tmp_path / "away_resonance.nc")["rectified_voltage"]))
+    assert np.all(np.isnan(store.load_dataset(tmp_path / "away_resonance_fits.nc")["resonance"]))
+
+
+def test_the_resonance_driver_finds_the_line_of_a_circular_precession(within, tmp_path):
+    # m along z, p along x: m.p has the amplitude b/(2 alpha B) in phase with the voltage a, and V = -0.4 a m.p/2.
+    angle, voltage = np.linspace(0, np.pi, 13), np.linspace(-0.5, 0.5, 5)
+    grid = np.meshgrid(angle, voltage, indexing="ij")
+    zeros = np.zeros(grid[0].shape)
+    TorqueMap(
+        angle=angle, voltage=voltage, area=0.09, damping_like=2e-6 * grid[1], field_like=zeros,
+        damping_like_fixed=zeros, field_like_fixed=zeros, charge_current=1e-9 * (1 + 0.4 * np.cos(grid[0])) * grid[1],
+    ).save(tmp_path / "map.nc")  # fmt: skip
+    alpha, field, amplitude, third = 0.02, 0.2, 0.01, "0.3333333333333333"
+    sphere = ["--anisotropy", "0", "--demag", f"{third},{third},{third}", "--Ms", "1.2e6", "--thickness", "1.5e-9"]
+    scan = ["--frequency", "5e9:6.2e9:25", "--applied-field", field, "--amplitude", amplitude, "--alpha", alpha]
+    run = within("resonance", tmp_path / "map.nc", *sphere, *scan, "--fixed", "1,0,0", "--quiet", "-o", tmp_path / "x")
+    assert run.returncode == 0, run.stderr
+    fits = store.load_dataset(tmp_path / "x_resonance_fits.nc")
+    frequency = GYROMAGNETIC_RATIO * field / (2 * np.pi * (1 + alpha**2))
+    b = 2e-6 * amplitude * ELEMENTARY_CHARGE / (1.2e6 * 0.09e-18 * 1.5e-9)
+    assert fits["resonance"].item() == pytest.approx(frequency, rel=2 * LINE_ERROR)
+    assert fits["half_width"].item() == pytest.approx(alpha * frequency, rel=WIDTH_ERROR)
+    assert fits["symmetric"].item() == pytest.approx(-0.1 * amplitude * b / (alpha * field), rel=WIDTH_ERROR, abs=0)

@@ -1,6 +1,7 @@
 """Spectra of a moment against closed forms and the fluctuation-dissipation theorem; resistances; their driver."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ import scipy.signal
 
 from qtorque import llg, plot, store
 from qtorque.errors import InputError
+from qtorque.llg import spectra
 from qtorque.llg.dynamics import Moments
 from qtorque.llg.equation import equation_of_motion
-from qtorque.llg.spectra import CHUNK_TRAJECTORIES
+from qtorque.llg.spectra import CHUNK_TRAJECTORIES, line
 from qtorque.llg.trajectories import addresses
 from qtorque.torquemap import TorqueMap
 from qtorque.units import BOLTZMANN, ELEMENTARY_CHARGE, GYROMAGNETIC_RATIO, HBAR, VACUUM_PERMEABILITY
@@ -22,6 +24,8 @@ LINE_ERROR = 1e-3
 """Asked of the frequency of a line; a 1 % of the width of the window is what its fit at 0 K leaves."""
 FOLDING = 0.01
 """Share of the wings of a thermal line that folds back from beyond half the rate of sampling, with Heun's error."""
+SCALING = 0.02
+"""Asked of the ratio of two widths, whose runs have common random numbers."""
 SIGMAS = 4.5
 """Statistical tests use a fixed seed; this many standard errors fail once in 10^5 seeds."""
 
@@ -139,7 +143,7 @@ def test_streamed_spectra_are_those_of_the_recorded_trajectory():
     np.testing.assert_allclose(d["m_mean"][0], m.mean(axis=0), rtol=1e-10)
     assert float(d["signal_mean"][0]) == pytest.approx(current.mean(), rel=1e-10, abs=0)
     # Available power of a source of current with the mean resistance beside it.
-    share = voltage.mean() / current.mean() / 4
+    share = np.mean(voltage**2) / np.mean(voltage * current) / 4
     np.testing.assert_allclose(d["power_spectral_density"], share * d["signal_spectral_density"], rtol=ROUNDING)
     variance = float(d["signal_spectral_density"].sum() * d["frequency"][1])
     assert float(d["power"][0]) == pytest.approx(share * variance, rel=ROUNDING, abs=0)
@@ -216,6 +220,133 @@ def test_two_linewidths_agree_with_the_diffusion_of_the_phase_of_an_axial_oscill
     assert float(short["phase_linewidth"][0]) == pytest.approx(width, rel=SIGMAS * np.sqrt(6 / growths))
     lifetimes = np.pi * width * d.attrs["duration"] * trajectories
     assert float(d["linewidth"][0]) == pytest.approx(width, rel=SIGMAS * np.sqrt(4 / lifetimes) + 0.05)
+
+
+def test_the_width_of_an_axial_oscillator_is_inverse_to_damping():
+    # As above. The moment starts on its orbit, which is that of both dampings where the current is proportional to it.
+    torque, temperature, trajectories, m_z = llg.Slonczewski(polarization=0.5), 5.0, 384, 0.5
+    widths = []
+    for alpha in (0.2, 0.4):
+        free = easy_plane(alpha=alpha)
+        current = alpha * plane_field(free) * m_z / damping_like_field(free, torque, 1.0)
+        d = llg.oscillator(
+            free, torque, current_density=current, initial=(np.sqrt(1 - m_z**2), 0, m_z), duration=50e-9, settle=0.0,
+            dt=7e-13, segment=6e-10, temperature=temperature, trajectories=trajectories,
+        )  # fmt: skip
+        width = GYROMAGNETIC_RATIO * BOLTZMANN * temperature / (np.pi * free.moment * alpha * (1 - m_z**2))
+        sigma = np.sqrt(6 * d.attrs["segment"] / 2 / (trajectories * d.attrs["duration"]))
+        assert sigma < 0.01
+        assert float(d["phase_linewidth"][0]) == pytest.approx(width, rel=SIGMAS * sigma)
+        widths.append(float(d["phase_linewidth"][0]))
+    assert widths[0] / widths[1] == pytest.approx(2, rel=SCALING)
+
+
+def test_the_width_of_a_thermal_line_is_proportional_to_damping():
+    trajectories, widths = 256, []
+    for alpha in (0.1, 0.2):
+        free = easy_plane(alpha=alpha, anisotropy=0.0, demag=(1 / 3, 1 / 3, 1 / 3), field=(0, 0, 0.2), area=1e-13)
+        d = llg.oscillator(
+            free, None, voltage=0.0, initial="parallel", duration=100e-9, settle=4e-9, dt=1.2e-12, segment=12e-9,
+            temperature=300.0, trajectories=trajectories,
+        )  # fmt: skip
+        decay = alpha * GYROMAGNETIC_RATIO * 0.2 / (1 + alpha**2)
+        sigma = np.sqrt(2 / (decay * d.attrs["duration"] * trajectories))
+        assert sigma < 0.01
+        widths.append(float(d["linewidth"][0]) * np.pi / decay)
+        assert widths[-1] == pytest.approx(1, rel=SIGMAS * sigma)
+    assert widths[0] / widths[1] == pytest.approx(1, rel=SCALING)
+
+
+def test_a_spectrum_without_a_line_has_no_frequency_and_no_width():
+    frequency = np.fft.rfftfreq(2048, 1e-12)
+    within = np.arange(3, frequency.size - 1)
+    random = np.random.default_rng(0)
+    for scatter in [1, 30] * 5:
+        noise = random.gamma(scatter, 1 / scatter, frequency.size) / np.maximum(frequency, frequency[1])
+        # A single periodogram has lines of its own.
+        assert scatter == 1 or np.all(np.isnan(line(frequency, noise, within)))
+        # Where the noise is in the way of a line the fit goes to the line or to the end of the range, never beyond.
+        bump = noise * (1 + 5 / (1 + ((frequency - 8e9) / 2e9) ** 2))
+        peak, width = line(frequency, bump, within)
+        assert np.isnan(peak) == np.isnan(width)
+        assert np.isnan(peak) or frequency[3] < peak < frequency[-2]
+    lorentzian = 1 / (1 + ((frequency - 40e9) / 3e9) ** 2)
+    np.testing.assert_allclose(line(frequency, lorentzian, within), [40e9, 6e9], rtol=0.02)
+    assert np.all(np.isnan(line(frequency, lorentzian, within[frequency[within] < 36e9])))
+    assert np.all(np.isnan(line(frequency, 0 * lorentzian, within)))
+
+
+def test_a_soft_film_gives_a_line_or_nothing():
+    # Thermal motion over the barrier has a spectrum like 1/f, in which a fit goes beyond the axis.
+    free = llg.Macrospin(Ms=0.8e6, thickness=1.5e-9, area=1.26e-15, alpha=0.02, anisotropy=1.25e4, fixed=(1, 0, 0))
+    resistance = llg.AngularResistance(parallel=100.0, antiparallel=150.0)
+    d = llg.oscillator(
+        free, llg.Slonczewski(polarization=0.5, resistance_area=1e-12), voltage=0.02,
+        initial=(-0.99, 0.0, np.sqrt(1 - 0.99**2)), duration=20e-9, settle=1e-9, dt=5e-13,
+        segment=5e-9, temperature=300, trajectories=64, resistance=resistance,
+    )  # fmt: skip
+    for peak, width in (("peak_frequency", "linewidth"), ("signal_peak_frequency", "signal_linewidth")):
+        assert np.isnan(d[peak][0]) or 0 < float(d[peak][0]) < float(d["frequency"][-1])
+        assert np.isnan(d[peak][0]) == np.isnan(d[width][0])
+    nothing = d.assign({name: d[name] * np.nan for name in ("peak_frequency", "linewidth")})
+    assert len(plot.oscillator_spectrum(nothing).subfigs) == 2
+    assert len(plot.noise_spectrum(nothing).axes) == 1
+
+
+def test_memory_grows_neither_with_trajectories_nor_with_time(monkeypatch):
+    monkeypatch.setattr(spectra, "LARGEST_DEFAULT_SEGMENT", 256)
+    free, dt = easy_plane(), 5e-13
+
+    def peak(trajectories, duration, segment=None):
+        tracemalloc.start()
+        llg.oscillator(
+            free, None, voltage=0.0, initial=(0.8, 0, 0.6), duration=duration, settle=0.0, dt=dt, temperature=300,
+            trajectories=trajectories, segment=segment,
+        )  # fmt: skip
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    # In samples of nine steps.
+    segment, eighth = 1024 * 9 * dt, 256 * 9 * dt
+    few, many = (peak(chunks * CHUNK_TRAJECTORIES, segment, segment) for chunks in (2, 14))
+    short, long = (peak(8, duration, None) for duration in (8 * eighth, 32 * eighth))
+    # The spectra of a chunk are 16 kB; segments four times as long would be a MB more.
+    assert many < few + 6 * 16_000
+    assert long < short + 100_000
+
+
+@pytest.mark.parametrize("alternating", [llg.sine(0.02, 3e9), llg.sine(0.02, 3e9, offset=1e-12)])
+def test_the_power_of_an_alternating_drive_is_that_of_its_resistance(alternating):
+    free, torque = easy_plane(fixed=(0.6, 0, 0.8)), llg.Slonczewski(polarization=0.5, resistance_area=1e-12)
+    common = {
+        "initial": (0.8, 0, 0.6), "duration": 4e-9, "settle": 1e-9, "dt": 7e-13,
+        "resistance": llg.AngularResistance(parallel=100.0, antiparallel=100.2),
+    }  # fmt: skip
+    d = llg.oscillator(free, torque, voltage=alternating, **common)
+    assert float(d["power"][0]) == pytest.approx(100.1 / 4 * float(d["signal_rms"][0]) ** 2, rel=2e-3, abs=0)
+    section = 1e-14
+    current = llg.sine(0.02 / 100.1 / section, 3e9)
+    d = llg.oscillator(free, torque, current_density=current, cross_section=section, **common)
+    assert float(d["power"][0]) == pytest.approx(float(d["signal_rms"][0]) ** 2 / (4 * 100.1), rel=2e-3, abs=0)
+
+
+def test_a_current_in_the_plane_has_no_default_cross_section():
+    film = llg.AnisotropicResistance(along=102.0, across=100.0)
+    junction_above = llg.AngularResistance(parallel=100.0, antiparallel=150.0)
+    given = {"initial": (0.8, 0, 0.6), "duration": 2e-9, "settle": 0.0, "dt": 5e-13, "segment": 5e-10}
+    for torque, resistance in (
+        (llg.Slonczewski(polarization=0.5), film),
+        (llg.SpinOrbitTorque(damping_like=0.1), film),
+        (llg.SpinOrbitTorque(damping_like=0.1), junction_above),
+    ):
+        with pytest.raises(InputError, match="cross_section=None"):
+            llg.oscillator(easy_plane(), torque, current_density=1e10, resistance=resistance, **given)
+    d = llg.oscillator(
+        easy_plane(), llg.SpinOrbitTorque(damping_like=0.1), current_density=1e10, resistance=film,
+        cross_section=2e-15, **given,
+    )  # fmt: skip
+    assert 100 < float(d["signal_mean"][0]) / (1e10 * 2e-15) < 102
 
 
 def test_a_given_voltage_and_a_given_current_emit_the_same_power_where_the_resistance_hardly_changes():
@@ -296,7 +427,12 @@ def test_every_variable_has_units_and_a_name():
         ({"trajectories": 0}, "trajectories=0"),
         ({"dt": 1e-10}, "dt=1e-10"),
         ({"voltage": 2.0}, "voltage=2"),
-        ({"band": (1.0, 2.0)}, "band="),
+        ({"band": (1.0, 2.0)}, "band=.* holds too few"),
+        ({"band": (5e9,)}, "band=.* is no range"),
+        ({"band": (1e9, 2e10, 5e10)}, "band=.* is no range"),
+        ({"band": (2e10, 1e9)}, "band=.* is no range"),
+        ({"band": (1e9, np.inf)}, "band=.* is no range"),
+        ({"band": (np.nan, 2e10)}, "band=.* is no range"),
         ({"initial": (1, 1, 0)}, "initial"),
     ],
 )
@@ -322,6 +458,32 @@ def test_the_oscillator_driver_writes_spectra_and_figures(within, tmp_path):
     for name in ("x_oscillator.png", "x_oscillator_spectra.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     assert within(*arguments).returncode == 2
+
+
+def test_the_oscillator_driver_finds_the_rate_of_torque_over_damping(within, tmp_path):
+    junction().save(tmp_path / "map.nc")
+    given = [
+        "--voltage",
+        "0.5,1",
+        "--fixed",
+        "0,0,1",
+        "--start",
+        "0.6,0,0.8",
+        "--temperature",
+        "0",
+        "--trajectories",
+        "1",
+    ]
+    times = ["--duration", "20e-9", "--settle", "20e-9", "--segment", "10e-9", "--dt", "1e-12", "--alpha", "0.01"]
+    arguments = ["oscillator", tmp_path / "map.nc", *given, *times, "--Ms", "1.2e6", "--thickness", "1.5e-9", "--quiet"]
+    refused = within(*arguments, "--band", "1e9", "-o", tmp_path / "x")
+    assert refused.returncode == 2
+    assert "band=[1000000000.0] is no range" in refused.stderr
+    run = within(*arguments, "--band", "5e8,1e10", "-o", tmp_path / "x")
+    assert run.returncode == 0, run.stderr
+    d = store.load_dataset(tmp_path / "x_oscillator.nc")
+    b = 1e-6 * d["voltage"] * ELEMENTARY_CHARGE / (1.2e6 * 0.09e-18 * 1.5e-9)
+    np.testing.assert_allclose(d["peak_frequency"], GYROMAGNETIC_RATIO * b / (2 * np.pi * 0.01), rtol=LINE_ERROR)
 
 
 @pytest.mark.parametrize("shape", [[], ["--pulse", "1e-10,2e-11"], ["--sine", "2e9"], ["--chirp", "1e9,5e9"]])

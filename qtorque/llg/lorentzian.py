@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import warnings
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
-from scipy.optimize import curve_fit
+from scipy.optimize import OptimizeWarning, curve_fit
 
 from qtorque.errors import InputError
+
+FEWEST_POINTS = 6
+"""Of a curve: one more than the parameters of a fit."""
 
 FIT_CENTRES, FIT_SCALES = 101, 12
 """Centres and half widths on which the best start of a fit is searched."""
@@ -58,10 +63,11 @@ def fit_lorentzian(frequency: ArrayLike, voltage: ArrayLike) -> LorentzianFit:
     Raises
     ------
     InputError
-        For fewer than six points, numbers that are not finite, a curve on which the fit does not converge.
+        For fewer than six points, numbers that are not finite, and a curve without a resonance: the fit does not
+        converge, its centre is outside the range, or its half width exceeds the range.
     """
     f, v = np.asarray(frequency, dtype=float), np.asarray(voltage, dtype=float)
-    if f.ndim != 1 or f.shape != v.shape or f.size < 6:
+    if f.ndim != 1 or f.shape != v.shape or f.size < FEWEST_POINTS:
         raise InputError(f"frequency and voltage have shapes {f.shape} and {v.shape}; give two lists of six or more")
     if not (np.all(np.isfinite(f)) and np.all(np.isfinite(v))):
         raise InputError("frequency or voltage holds a number that is not finite; leave such points out")
@@ -71,9 +77,14 @@ def fit_lorentzian(frequency: ArrayLike, voltage: ArrayLike) -> LorentzianFit:
     # Units of the range make all five parameters numbers of order 1.
     x, y = (f - f.min()) / span, v / scale
     try:
-        best, covariance = curve_fit(_lorentzians, x, y, _start_of_fit(x, y))
-    except RuntimeError:
+        with warnings.catch_warnings():
+            # A curve that does not determine its parameters is one without a resonance, not a warning.
+            warnings.simplefilter("error", OptimizeWarning)
+            best, covariance = curve_fit(_lorentzians, x, y, _start_of_fit(x, y))
+    except (RuntimeError, OptimizeWarning):
         raise InputError("no Lorentzian fits the curve; give a narrower range around one resonance") from None
+    if not (0 < best[2] < 1 and abs(best[3]) < 1):
+        raise InputError("the curve has no resonance in its range; give a range around one resonance")
     # A negative width is the same curve with the antisymmetric part of the other sign.
     if best[3] < 0:
         best[1], best[3] = -best[1], -best[3]
@@ -95,12 +106,12 @@ def fit_resonances(d: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     Dataset of the parameters of `LorentzianFit` over bias and field, as <name> and <name>_error, with `fit`
-    (bias, field, frequency), the fitted curves.
+    (bias, field, frequency), the fitted curves. NaN where `fit_lorentzian` finds no resonance.
     """
     curves = d["rectified_voltage"]
     dims = curves.dims[:-1]
     frequency = d["frequency"].values
-    fits = [fit_lorentzian(frequency, curve) for curve in curves.values.reshape(-1, frequency.size)]
+    fits = [_fit_or_nan(frequency, curve) for curve in curves.values.reshape(-1, frequency.size)]
     shape = curves.shape[:-1]
     words = {
         "symmetric": ("V", "symmetric Lorentzian part"),
@@ -121,6 +132,14 @@ def fit_resonances(d: xr.Dataset) -> xr.Dataset:
     drawn = np.reshape([fit(frequency) for fit in fits], curves.shape)
     variables["fit"] = (curves.dims, drawn, {"units": "V", "long_name": "fitted rectified voltage"})
     return xr.Dataset(variables, d.coords)
+
+
+def _fit_or_nan(frequency: np.ndarray, voltage: np.ndarray) -> LorentzianFit:
+    """One curve of a sweep, whose others are not lost for the sake of one that holds no resonance."""
+    try:
+        return fit_lorentzian(frequency, voltage)
+    except InputError:
+        return LorentzianFit(**{field.name: math.nan for field in dataclasses.fields(LorentzianFit)})
 
 
 def _lorentzians(

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from scipy.interpolate import NdPPoly
 
 from qtorque.errors import InputError
-from qtorque.llg.closed_forms import ClosedForm
+from qtorque.llg.closed_forms import ClosedForm, SpinOrbitTorque
 from qtorque.llg.drive import Vector
 from qtorque.llg.macrospin import Macrospin, require_positive
 from qtorque.spin import unit_vector
@@ -211,12 +211,21 @@ def readout(
     resistance: AngularResistance | AnisotropicResistance | None = None,
     cross_section: float | None = None,
 ) -> Readout | None:
-    """How a magnet under a torque is seen: by `resistance`, else by the current of a torque map; None without both."""
+    """How a magnet under a torque is seen: by `resistance`, else by the current of a torque map; None without both.
+
+    InputError for a current in the plane of a film, whose cross section is not the area of the layer, without one.
+    """
     conductor = resistance if resistance is not None else source
     if not isinstance(conductor, TorqueMap | AngularResistance | AnisotropicResistance):
         return None
     if cross_section is not None:
         require_positive("cross_section", cross_section)
+    elif drive == "current_density" and (
+        isinstance(conductor, AnisotropicResistance) or isinstance(source, SpinOrbitTorque)
+    ):
+        raise InputError(
+            "cross_section=None has no default for a current in the plane; give its width times thickness in m^2"
+        )
     return Readout(
         free=free, conductor=conductor, drive=drive, cross_section=free.area if cross_section is None else cross_section
     )

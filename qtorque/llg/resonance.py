@@ -4,9 +4,11 @@ A drive b + a sin(2 pi f t) turns the moment, and with it the resistance, at its
 has a mean. Measured is
 
     V = <I R> - I_0 R_0                at a given current I(t),
-    V = -(<I> - I_0)/(dI/dV)           at a given voltage, with the direct circuit open,
+    V = -(<I> - I_0)/(dI_0/dV)         at a given voltage, with the direct circuit open,
 
-where 0 is the state without alternating drive. With small amplitudes both are a^2 times a function of the frequency,
+where 0 is the state without alternating drive, and dI_0/dV that of the junction whose moment comes to rest anew at each
+direct voltage: with i(x, V) the current at the coordinates x of m across its rest state, and dx/dt = F(x, V),
+dI_0/dV = di/dV - (di/dx) (dF/dx)^-1 dF/dV. With small amplitudes both are a^2 times a function of the frequency,
 whose resonant part is a sum of a symmetric and an antisymmetric Lorentzian (A. A. Tulapurkar et al., Nature 438, 339
 (2005); J. C. Sankey et al., Nat. Phys. 4, 67 (2008); from memory). A voltage of that sign opposes what flows: a torque
 tau_DL > 0 of a tunnel junction lowers R while V > 0, and the symmetric part is negative.
@@ -56,11 +58,18 @@ SMALL_DEVIATION = 1e-3
 SMALL_VOLTAGE = 1e-3
 """V, of the drive in the linear route under a torque map, for the same reason."""
 
+SMALLEST_STEP = {"voltage": 1e-6, "current_density": 1e6}
+"""V and A/m^2, of differences in the drive, however small its amplitude: its field, some 1e-7 T, is seen in one of 1 T
+to nine digits."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Point:
     """A magnet at rest under one bias and one field.
 
     m : rest state; tangents : (2, 3); jacobian : (2, 2), 1/s; force : (2,), change of the rate per unit of the drive
+    step : of the drive in differences
+    room : distance of the bias from the nearest end of a torque map; infinite without one
     """
 
     free: Macrospin
@@ -71,6 +80,8 @@ class _Point:
     tangents: np.ndarray
     jacobian: np.ndarray
     force: np.ndarray
+    step: float
+    room: float
 
     @property
     def mode(self) -> complex:
@@ -84,14 +95,19 @@ class _Point:
         """All that the rectified voltage depends on, for a checkpoint."""
         return (self.free, self.bias, self.equation, self.m, *self.instrument.key)
 
-    def rectified(self, signal: np.ndarray, amplitude: float) -> np.ndarray:
-        """Voltage (V) of mean signals (...), A or V, under drives of an amplitude."""
+    def rectified(self, signal: np.ndarray) -> np.ndarray:
+        """Voltage (V) of mean signals (...), A or V."""
         change = signal - self.instrument.signal(self.m, self.bias)
         if self.instrument.drive != "voltage":
             return change
-        around = self.bias + DIFFERENCE_STEP * amplitude * np.array([1.0, -1.0])
-        ahead, behind = self.instrument.signal(np.broadcast_to(self.m, (2, 3)), around)
-        return -change / ((ahead - behind) / (around[0] - around[1]))
+        ends = self.bias + self.step * np.array([1.0, -1.0])
+        at_rest = self.instrument.signal(np.broadcast_to(self.m, (2, 3)), ends)
+        aside = DIFFERENCE_STEP * np.concatenate([self.tangents, -self.tangents])
+        beside = self.instrument.signal((self.m + aside) / math.sqrt(1 + DIFFERENCE_STEP**2), np.full(4, self.bias))
+        # The direct voltage moves the rest state, too.
+        following = -np.linalg.solve(self.jacobian, self.force)
+        slope = (at_rest[0] - at_rest[1]) / (ends[0] - ends[1])
+        return -change / (slope + (beside[:2] - beside[2:]) / (2 * DIFFERENCE_STEP) @ following)
 
 
 def spin_torque_resonance(
@@ -135,7 +151,8 @@ def spin_torque_resonance(
     resistance
         Model of the resistance; by default the charge current of a torque map.
     cross_section : m^2
-        Through which the current density flows where that is the drive; by default the area of the layer.
+        Through which the current density flows where that is the drive; by default the area of the layer. A current
+        in the plane of a film has no default.
     dt : s
         Longest step; a frequency gets one of which its period is a multiple.
     periods : to average over
@@ -194,7 +211,7 @@ def spin_torque_resonance(
                 point.instrument.signal(m[:, i], drive(times)).mean()
                 for i, (point, drive) in enumerate(zip(lanes, drives, strict=True))
             ]
-            halves.append([point.rectified(s, amplitude) for point, s in zip(lanes, signals, strict=True)])
+            halves.append([point.rectified(s) for point, s in zip(lanes, signals, strict=True)])
         return np.array(halves)
 
     firsts = range(0, len(flat), LANES)
@@ -332,15 +349,25 @@ def _at_rest(
     ends = (bias - amplitude, bias + amplitude)
     for end in ends:
         equation(end)  # outside the map it is refused here, before any work
-    shift = DIFFERENCE_STEP * amplitude
-    ahead, behind = (_tangent_rate(equation(bias + s), m, tangents, np.zeros((1, 2)))[0] for s in (shift, -shift))
+    # The ends of the drive are inside the map up to rounding, as was seen above.
+    room = max(_room(bias, source, instrument.conductor), amplitude)
+    step = min(max(DIFFERENCE_STEP * amplitude, SMALLEST_STEP[label]), room)
+    ahead, behind = (_tangent_rate(equation(bias + s), m, tangents, np.zeros((1, 2)))[0] for s in (step, -step))
     point = _Point(
         free=free, bias=bias, equation=here, instrument=instrument, m=m, tangents=tangents, jacobian=jacobian,
-        force=(ahead - behind) / (2 * shift),
+        force=(ahead - behind) / (2 * step), step=step, room=room,
     )  # fmt: skip
     if not point.mode.real < 0:
         raise InputError(f"the rest state at {where} is unstable, so nothing settles; give another field or bias")
     return point
+
+
+def _room(bias: float, *sources: object) -> float:
+    """Distance of a bias (V) from the nearest end of the torque maps among the sources; infinite without one."""
+    ends = [
+        end for source in sources if isinstance(source, TorqueMap) for end in (source.voltage[0], source.voltage[-1])
+    ]
+    return min((abs(float(end) - bias) for end in ends), default=math.inf)
 
 
 def _tangent_rate(equation: EquationOfMotion, m: np.ndarray, tangents: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -360,8 +387,8 @@ def _second_order(
     force = np.broadcast_to(point.force, (frequencies.size, 2))[..., np.newaxis]
     response = amplitude * np.linalg.solve(angular * np.eye(2) - point.jacobian, force)[..., 0]
     share = SMALL_DEVIATION / float(np.abs(response).max()) if np.any(response) else 1.0
-    if isinstance(source, TorqueMap) or isinstance(point.instrument.conductor, TorqueMap):
-        share = min(share, SMALL_VOLTAGE / amplitude)
+    if point.room < math.inf:
+        share = min(share, SMALL_VOLTAGE / amplitude, point.room / amplitude)
     turns = np.exp(2j * math.pi * np.arange(PHASES) / PHASES)
     drives = point.bias + share * amplitude * turns.real
     x = share * (response * turns[:, np.newaxis, np.newaxis]).real  # (phase, f, 2)
@@ -374,7 +401,7 @@ def _second_order(
     m = point.m + x @ point.tangents
     m /= np.linalg.norm(m, axis=-1, keepdims=True)
     signal = point.instrument.signal(m, drives[:, np.newaxis]).mean(axis=0)
-    return point.rectified(signal, amplitude) / share**2
+    return point.rectified(signal) / share**2
 
 
 def _dataset(

@@ -14,6 +14,7 @@ is a Lorentzian of full width D/pi.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,6 +58,10 @@ SEGMENTS = 8
 SMALLEST_SEGMENT = 32
 """Samples; fewer leave no frequencies beside the window's own width."""
 
+LARGEST_DEFAULT_SEGMENT = 2**14
+"""Samples, so that the memory of 64 running segments, some 100 MB, does not grow with the duration. Who needs lines
+narrower than their inverse gives `segment`."""
+
 WINDOW_BINS = 3
 """Lowest frequencies, which a slow drift fills through the window: no line is looked for there."""
 
@@ -72,6 +77,9 @@ amplitude relaxes at a finite rate fall faster than those of a Lorentzian."""
 
 CORE_BINS = 3
 """Half the range of a fit is at least so many frequencies."""
+
+FEWEST_POINTS = 4
+"""Frequencies of a fit: one more than it has parameters."""
 
 CORE_FITS = 4
 """Fits, each on the core of the line that the one before has found."""
@@ -99,7 +107,7 @@ def oscillator(
     seed: int = 0,
     resistance: AngularResistance | AnisotropicResistance | None = None,
     cross_section: float | None = None,
-    band: tuple[float, float] | None = None,
+    band: Sequence[float] | None = None,
     comm: Intracomm | None = None,
     checkpoint: parallel.Checkpoint | None = None,
     progress: str | None = None,
@@ -123,14 +131,16 @@ def oscillator(
         Time that is recorded, after a time under the drive that is not.
     dt : s
     segment : s
-        Its inverse is the distance of frequencies; by default an eighth of the duration.
+        Its inverse is the distance of frequencies; by default an eighth of the duration, up to
+        `LARGEST_DEFAULT_SEGMENT` samples.
     temperature : K
     trajectories : at each drive
     seed : whole number >= 0
     resistance
         Model of the resistance; by default the charge current of a torque map. Without either there is no signal.
     cross_section : m^2
-        Through which the current density flows where that is the drive; by default the area of the layer.
+        Through which the current density flows where that is the drive; by default the area of the layer. A current
+        in the plane of a film has no default.
     band : Hz, lowest and highest
         Where the line is looked for; by default from the third frequency up.
     comm : MPI communicator, collective on it; None is serial
@@ -142,15 +152,15 @@ def oscillator(
         spectral_density (drive, component, frequency), 1/Hz: of m_x, m_y, m_z and m.p. Of the line in
         S_x + S_y + S_z: peak_frequency and linewidth (full width at half maximum) of the Lorentzian fitted around its
         maximum (see `line`; the attribute `resolution` is the width of the window, and widths far below it are not
-        resolved), amplitude (rms deviation of m from its mean within a segment). From the phase:
-        phase_frequency and phase_linewidth; they have a meaning where m goes round an orbit, not below the threshold
-        of auto-oscillation. m_mean (drive, xyz).
+        resolved; NaN where the spectrum has no line in the band), amplitude (rms deviation of m from its mean within a
+        segment). From the phase: phase_frequency and phase_linewidth; they have a meaning where m goes round an orbit,
+        not below the threshold of auto-oscillation. m_mean (drive, xyz).
 
         With a resistance, signal_spectral_density (drive, frequency) of the current (A^2/Hz) at a given voltage or of
         the voltage (V^2/Hz) at a given current, signal_peak_frequency, signal_linewidth, signal_mean, signal_rms, and
         power_spectral_density (W/Hz) and power (W) that a matched load takes: S_V/(4 R) of a voltage,
-        S_I R/4 of a current, with R the mean voltage over the mean current; no losses, and R without the curvature of
-        I(V).
+        S_I R/4 of a current, with R = <V^2>/<V I> of a given voltage V(t) and <V I>/<I^2> of a given current I(t), of
+        a constant drive the mean voltage over the mean current; no losses, and R without the curvature of I(V).
 
     Raises
     ------
@@ -165,17 +175,17 @@ def oscillator(
     if not 0 <= settle < math.inf:
         raise InputError(f"settle={settle!r} is out of range; give seconds >= 0")
     equations = [
-        equation_of_motion(free, source, **{label: drive}, field=field, temperature=temperature)
-        for drive in drives
+        equation_of_motion(free, source, **{label: drive}, field=field, temperature=temperature) for drive in drives
     ]
     for equation in equations:
         require_fine_step(equation, dt)
     largest = max(equation.largest_field() for equation in equations)
     require_positive("duration", duration)
-    segment = duration / SEGMENTS if segment is None else segment
-    require_positive("segment", segment)
-    every, half = _sampling(largest, dt, segment)
+    every = _steps_between_samples(largest, dt)
     sampling = every * dt
+    segment = min(duration / SEGMENTS, LARGEST_DEFAULT_SEGMENT * sampling) if segment is None else segment
+    require_positive("segment", segment)
+    half = _half_segment(segment, sampling)
     halves = round(duration / (half * sampling))
     if halves < 2:
         raise InputError(f"segment={segment!r} s is longer than duration={duration!r} s; give a shorter segment")
@@ -193,12 +203,24 @@ def oscillator(
 
     firsts = range(0, trajectories, CHUNK_TRAJECTORIES)
     chunks = [(point, first) for point in range(len(drives)) for first in firsts]
+    totals: list[dict[str, np.ndarray]] = []
+    received = 0
+
+    def add(sums: dict[str, np.ndarray]) -> None:
+        """In the order of the chunks, so that rounding does not depend on the ranks."""
+        nonlocal received
+        if received % len(firsts) == 0:
+            totals.append(sums)
+        else:
+            totals[-1] = parallel.sum_in_order([totals[-1], sums])
+        received += 1
+
     key = None if instrument is None else instrument.key
     numbers = (duration, settle, dt, segment, trajectories, seed)
     part = parallel.checkpoint_part(checkpoint, "oscillator", equations, start, free, key, numbers)
-    results = parallel.map_chunks(work, chunks, comm=comm, checkpoint=part, progress=progress)
-    sums = [parallel.sum_in_order(results[i : i + len(firsts)]) for i in range(0, len(results), len(firsts))]
-    per_drive = [_point(each, instrument, frequency, lines, half * sampling) for each in sums]
+    parallel.each_chunk(work, chunks, add, comm, part, progress)
+    totals = totals if comm is None else comm.bcast(totals)
+    per_drive = [_point(each, instrument, frequency, lines, half * sampling) for each in totals]
     return xr.Dataset(
         {
             name: ((label, *dims), np.array([found[name] for found in per_drive]), {"units": units, "long_name": words})
@@ -247,23 +269,28 @@ def _squared(transform: np.ndarray, samples: int, sampling: float) -> np.ndarray
     return density
 
 
-def _sampling(largest_field: float, dt: float, segment: float) -> tuple[int, int]:
-    """Steps between samples, and samples in half a segment."""
+def _steps_between_samples(largest_field: float, dt: float) -> int:
     fastest = GYROMAGNETIC_RATIO * largest_field / (2 * math.pi)
-    every = 1 if fastest == 0 else max(1, int(1 / (SAMPLES_PER_PERIOD * fastest * dt)))
-    half = fft.next_fast_len(round(segment / (2 * every * dt)), real=True)
+    return 1 if fastest == 0 else max(1, int(1 / (SAMPLES_PER_PERIOD * fastest * dt)))
+
+
+def _half_segment(segment: float, sampling: float) -> int:
+    """Samples in half a segment."""
+    half = fft.next_fast_len(round(segment / (2 * sampling)), real=True)
     if 2 * half < SMALLEST_SEGMENT:
-        raise InputError(f"segment={segment!r} s is too short; give at least {SMALLEST_SEGMENT * every * dt:.2g} s")
-    return every, half
+        raise InputError(f"segment={segment!r} s is too short; give at least {SMALLEST_SEGMENT * sampling:.2g} s")
+    return half
 
 
-def _band(frequency: np.ndarray, band: tuple[float, float] | None) -> np.ndarray:
-    """The numbers of the frequencies at which a line is looked for; InputError for fewer than three."""
+def _band(frequency: np.ndarray, band: Sequence[float] | None) -> np.ndarray:
+    """The numbers of the frequencies at which a line is looked for; InputError for too few."""
     if band is None:
         return np.arange(WINDOW_BINS, frequency.size - 1)
+    if len(band) != 2 or not -math.inf < band[0] < band[1] < math.inf:
+        raise InputError(f"band={band!r} is no range; give the lowest and the highest frequency, two numbers of Hz")
     inside = np.flatnonzero((frequency >= band[0]) & (frequency <= band[1]))
     inside = inside[(inside > 0) & (inside < frequency.size - 1)]
-    if inside.size < 3:
+    if inside.size < FEWEST_POINTS:
         raise InputError(f"band={band!r} Hz holds too few frequencies of 0 to {frequency[-1]:.4g} Hz; give a wider one")
     return inside
 
@@ -275,7 +302,7 @@ def _sums(
     p, sampling = np.asarray(fixed), every * moments.dt
     density = np.zeros((len(COMPONENTS), half + 1))
     signal_density = np.zeros(half + 1 if instrument else 0)
-    m_sum, signal_sum = np.zeros(3), np.zeros(2)
+    m_sum, signal_sum = np.zeros(3), np.zeros(3)
     phase = _PhaseSums()
     before: tuple[np.ndarray, np.ndarray | None] | None = None
     for _ in range(halves):
@@ -285,7 +312,8 @@ def _sums(
         m_sum += m.sum(axis=(0, 1))
         if instrument is not None:
             signal = instrument.signal(m, values[:, np.newaxis])
-            signal_sum += [signal.sum(), values.sum() * m.shape[1]]
+            products = values[:, np.newaxis] * signal
+            signal_sum += [signal.sum(), products.sum(), np.sum(values**2) * m.shape[1]]
         if before is not None:
             whole = np.concatenate([before[0], m])
             transform = _transform(whole)
@@ -370,11 +398,13 @@ def _point(
     if instrument is None:
         return found
     density = sums["signal_density"] / sums["segments"]
-    mean, driven = sums["signal"] / sums["samples"]
-    voltage, current = (driven, mean) if instrument.drive == "voltage" else (mean, driven * instrument.cross_section)
-    # Without bias there is no signal, and the resistance in front of it does not matter.
-    resistance = abs(voltage / current) if current != 0 else 0.0
-    share = resistance / 4 if instrument.drive == "voltage" else (1 / (4 * resistance) if resistance != 0 else 0.0)
+    mean, product, square = sums["signal"] / sums["samples"]
+    # Slope of the response on the drive: means alone are leftovers where the drive alternates.
+    slope = abs(product / square) if square != 0 else 0.0
+    # Without drive there is no signal, and the resistance in front of it does not matter.
+    share = 0.0 if slope == 0 else 1 / (4 * slope)
+    if instrument.drive != "voltage":
+        share *= instrument.cross_section
     peak, width = line(frequency, density, lines)
     rms = math.sqrt(density.sum() * frequency[1])
     return found | {
@@ -412,7 +442,9 @@ def line(frequency: np.ndarray, density: np.ndarray, within: np.ndarray) -> tupl
 
     Returns
     -------
-    Two numbers; NaN of a spectrum that is 0 throughout.
+    Two numbers; NaN of a spectrum without a line in the range: 0 throughout, or one whose fitted centre comes to an end
+    of the range (a spectrum like 1/f, a line outside) or whose fitted width exceeds it, and of fewer than
+    `FEWEST_POINTS` frequencies.
 
     Notes
     -----
@@ -421,7 +453,7 @@ def line(frequency: np.ndarray, density: np.ndarray, within: np.ndarray) -> tupl
     Ark. Mat. 2, 423 (1953), from memory).
     """
     top = int(within[np.argmax(density[within])])
-    if density[top] <= 0:
+    if density[top] <= 0 or within.size < FEWEST_POINTS:
         return math.nan, math.nan
     spacing = frequency[1] - frequency[0]
     left, middle, right = np.log(np.maximum(density[top - 1 : top + 2], np.finfo(float).tiny))
@@ -430,10 +462,13 @@ def line(frequency: np.ndarray, density: np.ndarray, within: np.ndarray) -> tupl
     # A first width from the area of the line, pi/2 height width.
     window = HANN_WIDTH * spacing
     width = max(float(np.sum(density[within]) * spacing / (density[top] * math.pi / 2)) - window, spacing)
+    low, high = float(frequency[within[0]]), float(frequency[within[-1]])
     for _ in range(CORE_FITS):
+        # A fit may leave the range; there the core would be empty.
+        centre = min(max(centre, low), high)
         near = within[np.abs(frequency[within] - centre) <= max(CORE * (width + window), CORE_BINS * spacing)]
         centre, width = _fit(frequency, density, near, centre, max(width, spacing))
-    return centre, width
+    return (centre, width) if low < centre < high and width < high - low else (math.nan, math.nan)
 
 
 def _fit(
