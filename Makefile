@@ -4,7 +4,8 @@
 PYTHON ?= python3
 RANKS ?= 2
 RUN_OPTIONS ?= systems/mtj.py -o results/mtj --force
-TEST_OPTIONS ?=
+# Tests of one file share what they make; two files at once keep two cores busy.
+TEST_OPTIONS ?= -n 2 --dist loadfile
 BENCH_OPTIONS ?=
 
 UV_VERSION := 0.13.8

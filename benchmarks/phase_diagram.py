@@ -5,7 +5,8 @@
 
 Over current density and field, under the torque of Slonczewski; both starts are followed at 0 K. Before a time is
 reported, trajectories and eigenvalues have to agree on where parallel and antiparallel end, within one cell of the
-diagram, and two ranks have to find the same as one, bit for bit.
+diagram, and two ranks have to find the same as one, bit for bit. At full size, and only there, it fails if two ranks
+take over 20 s.
 """
 
 import argparse
@@ -22,6 +23,10 @@ LARGEST_CURRENT, LARGEST_FIELD = 6e11, 0.15
 """A/m^2 and T: ends of the diagram."""
 DT = 0.4e-12
 """s."""
+FULL_POINTS, FULL_DURATION = 41, 100e-9
+"""Of either axis, and s: the size for which there is a limit."""
+LIMIT = 20.0
+"""s, on two ranks at full size: so long may one wait for a diagram at a desk."""
 COMPARED = ("state_from_parallel", "state_from_antiparallel", "m_mean", "frequency", "growth_rate")
 
 
@@ -69,10 +74,19 @@ def on_two_ranks(arguments, path):
         return {name: found[name] for name in found.files}
 
 
+def require_speed(points, duration, size, seconds):
+    """Print the time on two ranks beside its limit, and exit if it is beyond; at full size only."""
+    if (points, duration) != (FULL_POINTS, FULL_DURATION):
+        return
+    row("phase diagram", f"{size}, 2 ranks", seconds, "s", f"at most {LIMIT:g} s", seconds / LIMIT)
+    if seconds > LIMIT:
+        sys.exit(f"the phase diagram takes {seconds:.3g} s on 2 ranks, more than {LIMIT:g} s")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--points", type=int, default=41, help="of either axis; default 41")
-    parser.add_argument("--duration", type=float, default=100e-9, help="s; default 100e-9")
+    parser.add_argument("--points", type=int, default=FULL_POINTS, help="of either axis; default 41")
+    parser.add_argument("--duration", type=float, default=FULL_DURATION, help="s; default 100e-9")
     parser.add_argument("--figure", help="a file for the diagram")
     parser.add_argument("--ranks-to", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -104,6 +118,7 @@ def main():
         if not all(np.array_equal(double[name], d[name].values, equal_nan=True) for name in COMPARED):
             sys.exit("two ranks find another diagram than one; no speed without the right answer")
         row("phase diagram", f"{size}, 2 ranks", float(double["seconds"]), "s", "1 rank", seconds / double["seconds"])
+        require_speed(options.points, options.duration, size, float(double["seconds"]))
 
 
 if __name__ == "__main__":

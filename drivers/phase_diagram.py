@@ -40,25 +40,28 @@ def arguments_of(options, tmap):
     )
 
 
-def checked(free, tmap, diagram, field_loop, voltage_loop):
-    """InputError for what the sweeps would refuse; the seconds that the corners of the diagram take, one chunk."""
+def check(free, tmap, diagram, field_loop, voltage_loop):
+    """InputError for what the sweeps would refuse: one step at each point of the loops, and none of the diagram."""
     from qtorque import llg
-    from qtorque.llg.dynamics import number_of_steps
+    from qtorque.llg.macrospin import require_positive
+    from qtorque.llg.phases import diagram_grid
 
-    number_of_steps(field_loop["dwell"], field_loop["dt"])
-    corners = {name: [diagram[name][0], diagram[name][-1]] for name in ("voltage", "field")}
+    require_positive("dwell", field_loop["dwell"])
+    diagram_grid(free, tmap, **diagram)
     llg.field_hysteresis(free, tmap, **(field_loop | {"dwell": field_loop["dt"]}))
     llg.voltage_hysteresis(free, tmap, **(voltage_loop | {"dwell": voltage_loop["dt"]}))
-    begin = time.perf_counter()
-    llg.phase_diagram(free, tmap, **(diagram | corners))
-    return time.perf_counter() - begin
 
 
-def estimates(seconds, diagram, field_loop, voltage_loop):
-    """Lines about the sweeps and the seconds of each on one core, from those of one chunk of the diagram."""
+def estimates(free, tmap, diagram, field_loop, voltage_loop):
+    """Lines about the sweeps and their seconds on one core, from those of the corners of the diagram, one chunk."""
+    from qtorque import llg
     from qtorque.llg.lanes import LANES
     from qtorque.llg.rest_states import RELAXATION_STEPS
 
+    corners = {name: [diagram[name][0], diagram[name][-1]] for name in ("voltage", "field")}
+    begin = time.perf_counter()
+    llg.phase_diagram(free, tmap, **(diagram | corners))
+    seconds = time.perf_counter() - begin
     number = len(diagram["voltage"]) * len(diagram["field"])
     chunks = -(-2 * number // LANES)
     steps = diagram["duration"] / diagram["dt"]
@@ -96,10 +99,10 @@ def run(options, comm):
     decisive = {name: value for name, value in known.items() if name not in ("map", "map_attributes")}
     force = command_line.may_replace(options, decisive)
     paths = command_line.output_files(options.output, ENDINGS, force)
-    seconds = checked(free, tmap, *sweeps)
+    check(free, tmap, *sweeps)
     if options.dry_run:
         if _stages.is_root(comm):
-            _stages.report_dry_run(estimates(seconds, *sweeps), comm)
+            _stages.report_dry_run(estimates(free, tmap, *sweeps), comm)
         return
     functions = llg.phase_diagram, llg.field_hysteresis, llg.voltage_hysteresis
     with command_line.resumable(options, decisive, comm) as checkpoint:

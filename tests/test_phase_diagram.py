@@ -1,6 +1,8 @@
 """Phase diagrams and hysteresis loops against closed forms, eigenvalues and an independent count of windings."""
 
+import contextlib
 import importlib
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 from qtorque import llg, plot, store
 from qtorque.errors import InputError
+from qtorque.llg import phases
 from qtorque.llg.phases import ABOUT, ACROSS, ANTIPARALLEL, CANTED, PARALLEL, STARTS, UNSETTLED
 from qtorque.torquemap import TorqueMap
 from qtorque.units import ELEMENTARY_CHARGE, GYROMAGNETIC_RATIO, HBAR
@@ -135,6 +138,30 @@ def test_an_easy_cone_precesses_about_its_axis_as_the_balance_of_torques_says():
     assert float(at["precession_amplitude"]) == pytest.approx(np.sqrt(1 - mz**2), rel=1e-2)
 
 
+@pytest.mark.parametrize("axis", [(0.0, 0.0, 1.0), (0.0, 0.6, 0.8)])
+def test_the_axis_of_a_sphere_is_that_of_its_anisotropy_of_fourth_degree(axis):
+    # An easy plane of fourth degree alone: alpha B4 mz^3 + b = 0 is where the moment circles about its hard axis.
+    free = perpendicular(anisotropy=0.0, second_order_anisotropy=-1.0e5, easy_axis=axis, fixed=axis)
+    torque = llg.Slonczewski(polarization=0.5)
+    d = llg.phase_diagram(free, torque, current_density=2e10, field=0.0, duration=30e-9, dt=1e-12)
+    assert d["state_from_antiparallel"].item() == ABOUT
+    np.testing.assert_array_equal(d.attrs["precession_axis"], axis)
+    assert d["state"].attrs["flag_meanings"].split()[4] == "out_of_plane_precession"
+    mz = np.cbrt(damping_like_field(free, 0.5) * 2e10 / (free.alpha * 0.4))
+    m = d["m_mean"].sel(start="antiparallel").values.ravel() @ np.array(axis)
+    assert m == pytest.approx(mz, rel=1e-3)
+
+
+def test_precession_of_a_sphere_without_easy_axis_is_named_by_the_fixed_moment():
+    free = perpendicular(anisotropy=0.0, cubic_anisotropy=1.0e5, fixed=(0.0, 1.0, 0.0))
+    torque = llg.Slonczewski(polarization=0.5)
+    d = llg.phase_diagram(free, torque, current_density=0.0, field=0.1, duration=10e-9, dt=5e-13)
+    assert d.attrs["precession_axis"] == [0.0, 1.0, 0.0]
+    assert d["state"].attrs["flag_meanings"].split()[3:5] == [
+        "precession_across_fixed_moment", "precession_about_fixed_moment",
+    ]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def uniaxial():
     """A diagram of the perpendicular magnet; its states lose their stability on straight lines."""
@@ -195,9 +222,15 @@ def test_a_state_that_is_no_longer_there_has_no_growth_rate():
     assert states(d, "antiparallel")[0].tolist() == [ANTIPARALLEL, ANTIPARALLEL, ANTIPARALLEL, PARALLEL]
 
 
-def test_what_happens_at_a_point_does_not_depend_on_the_other_points(film):
-    corners = FILM | {"current_density": [-6e11, 3e11, 6e11], "field": [-0.1, 0.1]}
-    d = llg.phase_diagram(in_plane(), FILM_TORQUE, **corners)
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"current_density": [-6e11, 3e11, 6e11], "field": [-0.1, 0.1]},
+        {"current_density": [-3e11, 0.0], "field": [0.1]},
+    ],
+)
+def test_what_happens_at_a_point_does_not_depend_on_the_other_points(film, others):
+    d = llg.phase_diagram(in_plane(), FILM_TORQUE, **(FILM | others))
     same = film.sel(current_density=d["current_density"], field=d["field"])
     for name in d.data_vars:
         assert d[name].values.tobytes() == same[name].values.tobytes(), name
@@ -215,6 +248,71 @@ def test_what_grows_slowly_is_followed_longer_and_not_taken_for_a_precession():
     for d in (short, long):
         assert not d["stable_parallel"].item()
         assert d["state_from_antiparallel"].item() == ANTIPARALLEL
+
+
+def test_a_stronger_field_beside_it_does_not_change_when_a_point_is_looked_at():
+    # 0.25 T at the one point and 0.5 T at the other, so that the other is looked at twice as often.
+    given = {"current_density": 2e10, "duration": 5e-9, "dt": 1e-12}
+    alone, beside = (
+        llg.phase_diagram(perpendicular(), llg.Slonczewski(polarization=0.5), field=field, **given)
+        for field in ([0.05], [0.05, 0.3])
+    )
+    for name in alone.data_vars:
+        assert alone[name].values.tobytes() == beside.sel(field=[0.05])[name].values.tobytes(), name
+
+
+@pytest.mark.parametrize(("current_density", "field"), [(-2.0769e11, 0.25385), (2.3077e10, -0.25385)])
+def test_a_moment_that_leaves_an_unstable_state_slowly_is_not_at_rest(current_density, field):
+    # Growth rates of 1 to 3e7 1/s: in 10 ns the amplitude of the start grows by less than 5 % while it is looked at.
+    free, torque = perpendicular(), llg.Slonczewski(polarization=0.5)
+    given = {"current_density": current_density, "field": field, "dt": 1e-12}
+    short, long = (llg.phase_diagram(free, torque, duration=duration, **given) for duration in (10e-9, 200e-9))
+    assert short["precession_amplitude"].sel(start="parallel").item() < 0.1
+    assert not short["stable_parallel"].item()
+    assert short["state_from_parallel"].item() == UNSETTLED
+    assert long["state_from_parallel"].item() == ANTIPARALLEL
+
+
+def test_a_state_at_rest_beside_an_unstable_one_is_at_rest():
+    # The energy of an easy cone has its maximum at p, and its minimum at cos^2 = 0.75, 30 degrees from it.
+    free = perpendicular(anisotropy=1.5e5, second_order_anisotropy=-1.0e5)
+    torque = llg.Slonczewski(polarization=0.5)
+    d = llg.phase_diagram(free, torque, current_density=0.0, field=0.0, duration=30e-9, dt=5e-13)
+    assert not d["stable_parallel"].item()
+    assert d["state_from_parallel"].item() == PARALLEL
+    assert d["state_from_antiparallel"].item() == ANTIPARALLEL
+    assert d["m_mean"].sel(start="parallel", xyz="z").item() == pytest.approx(np.sqrt(0.75), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("free", "torque", "current_density", "field", "dt", "start", "end"),
+    [
+        (in_plane(), llg.Slonczewski(polarization=0.4, Lambda=1.2), -2.4e11, 0.15, 0.4e-12, "antiparallel", PARALLEL),
+        (
+            perpendicular(alpha=0.02, fixed=(1, 0, 0)), llg.Slonczewski(polarization=0.5), 2.3077e10, -0.16154, 1e-12,
+            "parallel", ANTIPARALLEL,
+        ),
+    ],
+)  # fmt: skip
+def test_a_moment_that_still_rings_does_not_precess(free, torque, current_density, field, dt, start, end):
+    # In the last quarter of 10 ns the amplitude, of 0.8 and 0.5, falls by less than 5 %.
+    given = {"current_density": current_density, "field": field, "dt": dt}
+    short, long = (llg.phase_diagram(free, torque, duration=duration, **given) for duration in (10e-9, 200e-9))
+    assert short[f"state_from_{start}"].item() in (UNSETTLED, end)
+    assert np.isnan(short["frequency"].sel(start=start).item())
+    assert long[f"state_from_{start}"].item() == end
+
+
+@pytest.mark.parametrize(("lost", "expected"), [(1 / 400, (True, False)), (1 / 20, (True, True))])
+def test_an_orbit_is_told_from_one_that_decays_by_the_rate_of_the_decay(lost, expected):
+    # 12.3 periods in each of three parts; the amplitude falls by exp(-lost), all in all, and about the axis z.
+    time = np.linspace(0, 1, 3 * 400)
+    amplitude = 0.4 * np.exp(-lost * time)
+    phase = 2 * np.pi * 36.9 * time
+    m = np.stack([amplitude * np.cos(phase), amplitude * np.sin(phase), np.sqrt(1 - amplitude**2)], axis=1)
+    nothing = np.full((1, 2, 3), np.nan)
+    found = phases._end_of(m[:, np.newaxis], 1e-12, np.array([0, 0, 1.0]), np.array([0, 0, 1.0]), nothing)
+    assert (found["orbit"].item() == ABOUT, found["state"].item() == UNSETTLED) == expected
 
 
 def test_a_resumed_diagram_equals_an_uninterrupted_one(film):
@@ -324,11 +422,19 @@ def test_heat_narrows_the_loop_and_its_trajectories_differ():
     np.testing.assert_array_equal(fewer["switching_field"], hot.isel(trajectory=[0, 1]))
 
 
+def test_loops_of_two_seeds_beyond_the_digits_of_a_float_differ():
+    given = {"field": [-0.1, 0.1], "dwell": 1e-11, "dt": 1e-12, "temperature": 300.0}
+    one, other = (llg.field_hysteresis(perpendicular(), None, seed=2**63 + i, **given)["m"] for i in (0, 1))
+    assert not np.array_equal(one, other)
+    largest = llg.field_hysteresis(perpendicular(), None, seed=2**64 - 1, **given)
+    assert largest.attrs["seed"] == 2**64 - 1
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"field": [0.1, 0.0]}, "field does not ascend"),
-        ({"dwell": 0.0}, "duration"),
+        ({"dwell": 0.0}, "dwell=0.0"),
         ({"trajectories": 0}, "trajectories"),
         ({"seed": -1}, "seed"),
         ({"initial": "upwards"}, "initial"),
@@ -391,6 +497,15 @@ def test_a_dry_run_of_the_driver_writes_nothing(within, map_file, tmp_path):
     assert list(tmp_path.iterdir()) == [map_file]
 
 
+def test_the_driver_computes_no_point_of_the_diagram_twice(within, map_file, tmp_path, monkeypatch):
+    calls = []
+    diagram = llg.phase_diagram
+    monkeypatch.setattr(llg, "phase_diagram", lambda *free, **given: calls.append(given) or diagram(*free, **given))
+    run = within("phase_diagram", map_file, *TINY, "-o", tmp_path / "out" / "x")
+    assert run.returncode == 0, run.stderr
+    assert [len(given["voltage"]) for given in calls] == [3]
+
+
 @pytest.mark.parametrize(
     "arguments", [["--voltage=-2:2:3"], ["--dwell", "-1"], ["--duration", "1e-12"], ["--dt", "1e-9"]]
 )
@@ -437,6 +552,16 @@ def test_the_benchmark_runs_at_a_small_size():
     run = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("phase diagram | 3 x 3, 4 ns from both states") == 2
+    assert "at most" not in run.stdout
+
+
+@pytest.mark.parametrize(("points", "seconds", "fails"), [(41, 19.0, False), (41, 21.0, True), (7, 21.0, False)])
+def test_the_benchmark_fails_beyond_its_limit_at_full_size_only(monkeypatch, capsys, points, seconds, fails):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    benchmark = runpy.run_path(str(ROOT / "benchmarks" / "phase_diagram.py"))
+    with pytest.raises(SystemExit, match="more than 20 s") if fails else contextlib.nullcontext():
+        benchmark["require_speed"](points, 100e-9, "size", seconds)
+    assert ("at most 20 s" in capsys.readouterr().out) == (points == 41)
 
 
 def test_no_public_function_has_the_name_of_its_module():

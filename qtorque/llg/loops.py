@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -21,11 +21,11 @@ from qtorque.llg.dynamics import (
     require_seed,
     run_attributes,
 )
-from qtorque.llg.equation import EquationOfMotion, TorqueSource, equation_of_motion
+from qtorque.llg.equation import EquationOfMotion, TorqueSource
 from qtorque.llg.lanes import LANES
-from qtorque.llg.macrospin import Macrospin
+from qtorque.llg.macrospin import Macrospin, require_positive
 from qtorque.llg.phases import field_values, tilted, with_field
-from qtorque.llg.trajectories import as_drives, drive_coordinate
+from qtorque.llg.trajectories import addresses, as_drives, drive_coordinate, driven_equation
 from qtorque.spin import unit_vector
 
 if TYPE_CHECKING:
@@ -165,8 +165,7 @@ def _equations(
 ) -> list[EquationOfMotion]:
     if any(drive.varies for drive in drives):
         raise InputError(f"{label} varies with time; a loop goes through constant drives, give numbers")
-    given: list[dict[str, Any]] = [{label: drive, "temperature": temperature} for drive in drives]
-    return [equation_of_motion(free, source, **one) for one in given]
+    return [driven_equation(free, source, label, drive, temperature=temperature) for drive in drives]
 
 
 def _loops(
@@ -188,6 +187,7 @@ def _loops(
     """The loops of equations [outer][swept]; `outer` and `swept` are coordinates (name, values, attributes)."""
     require_count("trajectories", trajectories)
     require_seed(seed)
+    require_positive("dwell", dwell)
     start = free.initial_direction(initial)
     steps = number_of_steps(dwell, dt)
     for equation in (equation for row in grid for equation in row):
@@ -203,9 +203,10 @@ def _loops(
         for step, index in enumerate(path):
             equations = [grid[lane // trajectories][index] for lane in lanes]
             # Every step is a point of its own: random numbers do not come back in the next one.
-            streams = np.array([(seed, lane // trajectories * len(path) + step, lane % trajectories) for lane in lanes])
+            places = [(lane // trajectories * len(path) + step, lane % trajectories) for lane in lanes]
+            streams = np.concatenate([addresses(seed, point, own, own + 1) for point, own in places])
             begin = m if temperature > 0 else tilted(m)
-            moments = Moments(equations, begin, dt, streams=streams.astype(np.uint64))
+            moments = Moments(equations, begin, dt, streams=streams)
             means.append(moments.advance(steps, sample_steps=recorded).mean(axis=0))
             m = moments.m
         return np.stack([means[:count], means[count:][::-1]]).transpose(2, 0, 1, 3)

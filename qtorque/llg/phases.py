@@ -10,8 +10,8 @@ does not cross itself; chaos is not to be sought here.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -19,15 +19,15 @@ from numpy.typing import ArrayLike
 
 from qtorque import parallel
 from qtorque.errors import InputError
-from qtorque.llg.drive import Vector
+from qtorque.llg.drive import Vector, Waveform
 from qtorque.llg.dynamics import Moments, number_of_steps, require_fine_step, run_attributes
-from qtorque.llg.equation import EquationOfMotion, TorqueSource, equation_of_motion
+from qtorque.llg.equation import EquationOfMotion, TorqueSource
 from qtorque.llg.lanes import LANES
 from qtorque.llg.macrospin import Macrospin
 from qtorque.llg.rest_states import chosen, slowest_modes, tangents_of
-from qtorque.llg.trajectories import as_drives, drive_coordinate
+from qtorque.llg.trajectories import as_drives, drive_coordinate, driven_equation
 from qtorque.spin import unit_vector
-from qtorque.units import GYROMAGNETIC_RATIO
+from qtorque.units import GYROMAGNETIC_RATIO, VACUUM_PERMEABILITY
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Intracomm
@@ -37,7 +37,11 @@ PARALLEL, ANTIPARALLEL, CANTED, ACROSS, ABOUT, UNSETTLED = (np.int8(1 << bit) fo
 """States at the end of a trajectory, one bit each: see `phase_diagram`."""
 EASY_PLANE_NAMES = ("in_plane_precession", "out_of_plane_precession")
 EASY_AXIS_NAMES = ("precession_across_easy_axis", "precession_about_easy_axis")
+FIXED_MOMENT_NAMES = ("precession_across_fixed_moment", "precession_about_fixed_moment")
 """Names of ACROSS and ABOUT, by the kind of magnet."""
+
+ISOTROPIC = 1e-9
+"""Difference of the eigenvalues of the field tensor, over mu_0 Ms, below which it has no axis: rounding of its sums."""
 
 START_TILT = 0.02
 """rad, of a start from p or -p, so that an axis of symmetry holds nothing fast. Out of the plane of a film it costs so
@@ -51,17 +55,28 @@ REST_AMPLITUDE = 0.05
 """A smaller amplitude that does not grow is rest. Twice the tilt of the start, so that a stable state may still
 ring."""
 
+BESIDE = 0.1
+"""A moment is beside a rest state if it is nearer. What grows too slowly to be seen, by less than 1/`STEADY` in a sixth
+of the duration, comes from the tilt of the start to 0.07 in `LONGEST` durations."""
+
 LEAST_AMPLITUDE = 1e-3
 """A smaller amplitude is not said to grow. A twentieth of the tilt of the start, which grows where a state is
 unstable."""
 
 STEADY = 0.95
-"""Amplitudes of three consecutive times are changing if they rise, or fall, all the way, and the smallest is below this
-share of the largest. Orbits of a limit cycle, cut at no whole period, vary less if a time has some ten of them."""
+"""Amplitudes near rest are changing if they rise, or fall, all the way through three consecutive times, and the
+smallest is below this share of the largest. Less may be what is left of a period at the ends of a time."""
+
+LARGEST_DRIFT = 2e-3
+"""A precession drifts if its amplitude, or its mean moment, goes one way through the three times and changes by more,
+relative and absolute. What rings down as exp(-t/tau) is told from a limit cycle if tau is below 60 durations."""
 
 LARGEST_SHIFT = 0.2
 """Of the mean moment from the first part to the last: a precession on its way from one state to another moves by more,
 the mean of a limit cycle by less if a part has some five periods."""
+
+LEAST_GROWTH = 1e-8
+"""Growth rates below this share of the fastest precession rate count as 0: central differences leave 1e-10."""
 
 EARLY_SHARE, MOTIONLESS = 1 / 3, 1e-6
 """Share of the duration after which trajectories end that are at rest, and their largest amplitude. The later part of
@@ -112,13 +127,16 @@ def phase_diagram(
 
     1 parallel, 2 antiparallel, 4 canted
         At rest: the last amplitude is below `REST_AMPLITUDE` and they do not rise, or they fall and the exponential
-        through them ends below half of the last. <m> is within 45 degrees of p, of -p, or of neither.
+        through them ends below half of the last. <m> is within 45 degrees of p, of -p, or of neither. A moment beside
+        a rest state whose growth rate is positive is not at rest, however slowly it leaves.
     8, 16 precession
-        The amplitude neither rises nor falls, and the moment crosses its mean, along the direction in which it moves
-        most, at least thrice upwards. The orbit winds about the direction n of its vector area, (1/2) sum of m x dm.
-        The magnet's own axis d is that eigenvector of the field tensor, without drive and without terms of fourth
-        degree, whose eigenvalue is farther from the middle one. In a magnet with an easy plane, such as a thin film
-        magnetised in it, d is the hard axis: 8 is in-plane precession, n more than 45 degrees from d, and 16
+        Neither the amplitude nor <m> goes one way by more than `LARGEST_DRIFT`, or after `LONGEST` durations they are
+        as after one, within `STEADY`: what rings while it comes to rest is none. The moment crosses its mean, along the
+        direction in which it moves most, at least thrice upwards. The orbit winds about the direction n of its vector
+        area, (1/2) sum of m x dm. The magnet's own axis d is that eigenvector of the field tensor, without drive and
+        without terms of fourth degree, whose eigenvalue is farther from the middle one; where they are all equal it is
+        the easy axis of `second_order_anisotropy`, and without that p. In a magnet with an easy plane, such as a thin
+        film magnetised in it, d is the hard axis: 8 is in-plane precession, n more than 45 degrees from d, and 16
         out-of-plane precession, n nearer to d, where the moment encircles the hard axis. In one with an easy axis, such
         as a perpendicular one, d is that axis: 16 is precession about it, 8 precession about an axis across it.
     32 unsettled
@@ -158,9 +176,128 @@ def phase_diagram(
 
     Notes
     -----
-    There is no temperature: a thermal moment visits several states, and what it does is a probability (`ensemble`,
-    `field_hysteresis`).
+    A point depends on nothing but itself: the times at which its trajectories are looked at follow from its own
+    fields. There is no temperature: a thermal moment visits several states, and what it does is a probability
+    (`ensemble`, `field_hysteresis`).
     """
+    grid = diagram_grid(
+        free, source, voltage=voltage, current_density=current_density, field=field, field_direction=field_direction,
+        duration=duration, dt=dt,
+    )  # fmt: skip
+    points, steps = grid.equations, grid.steps
+    axis, names = _own_axis(free)
+    equations = points * len(STARTS)
+    every = np.tile(grid.every, len(STARTS))
+    starts = np.repeat([free.initial_direction(start) for start in STARTS], len(points), axis=0)
+    settings = (points, axis, tuple(free.fixed), dt, steps)
+
+    def by_interval(
+        work: Callable[[np.ndarray, int], dict[str, np.ndarray]],
+        lanes: np.ndarray,
+        part: parallel.Checkpoint | None,
+        label: str | None = None,
+    ) -> dict[str, np.ndarray]:
+        """work(lanes, every) in chunks of lanes with the same sampling, each array in the order of the lanes."""
+        same = [np.flatnonzero(every[lanes] == value) for value in np.unique(every[lanes])]
+        places = [group[first : first + LANES] for group in same for first in range(0, len(group), LANES)]
+        chunks = [lanes[place] for place in places]
+        results = parallel.map_chunks(
+            lambda chunk: work(chunk, int(every[chunk[0]])), chunks, comm=comm, checkpoint=part, progress=label
+        )
+        order = np.argsort(np.concatenate(places))
+        return {name: np.concatenate([result[name] for result in results])[order] for name in results[0]}
+
+    def stability(chunk: np.ndarray, every: int) -> dict[str, np.ndarray]:
+        largest = _bound_of(every, dt)
+        rests, growth = slowest_modes(chosen(equations, chunk), starts[chunk], largest)
+        unstable = growth.real > LEAST_GROWTH * GYROMAGNETIC_RATIO * largest
+        return {"growth_rate": growth.real, "unstable": np.where(unstable[:, np.newaxis], rests, np.nan)}
+
+    def followed(lanes: np.ndarray, begin: np.ndarray, steps: int) -> dict[str, np.ndarray]:
+        """What the trajectories of some equations do at the end of so many steps, each array (lane, ...)."""
+        begins = np.empty((len(equations), 3))
+        begins[lanes] = begin
+
+        def work(chunk: np.ndarray, every: int) -> dict[str, np.ndarray]:
+            samples = _samples(grid.steps, every)
+            moments = Moments(chosen(equations, chunk), begins[chunk], dt)
+            moments.advance(steps - every * samples)
+            path = moments.advance(every * samples, every=every)
+            found = _end_of(path, every * dt, np.asarray(free.fixed), axis, unstable[chunk])
+            return {**found, "m": moments.m}
+
+        part = parallel.checkpoint_part(checkpoint, "phase_diagram", lanes, begin, steps, settings)
+        return by_interval(work, lanes, part, progress)
+
+    everything = np.arange(len(equations))
+    part = parallel.checkpoint_part(checkpoint, "phase_diagram_stability", settings)
+    found = by_interval(stability, everything, part)
+    # Of a point both rest states count: a trajectory may end beside the other one.
+    unstable = np.tile(found.pop("unstable").reshape(len(STARTS), -1, 3).swapaxes(0, 1), (len(STARTS), 1, 1))
+    early = int(EARLY_SHARE * steps)
+    found |= followed(everything, tilted(starts), early)
+    lanes = np.flatnonzero(_moving(found))
+    if lanes.size:
+        _replace(found, lanes, followed(lanes, found["m"][lanes], steps - early))
+    lanes = np.flatnonzero(found["state"] == UNSETTLED)
+    if lanes.size:
+        later = followed(lanes, found["m"][lanes], (LONGEST - 1) * steps)
+        same = _on_the_same_orbit({name: values[lanes] for name, values in found.items()}, later)
+        later["state"] = np.where(same, later["orbit"], later["state"])
+        _replace(found, lanes, later)
+    found["frequency"][(found["state"] & (ACROSS | ABOUT)) == 0] = np.nan
+    shape = (len(STARTS), len(grid.drives), len(grid.fields))
+    found = {name: values.reshape(*shape, *values.shape[1:]) for name, values in found.items()}
+    attributes = {
+        "duration": duration,
+        "dt": dt,
+        "field_direction": grid.direction.tolist(),
+        "precession_axis": axis.tolist(),
+        "start_tilt": START_TILT,
+        **run_attributes(free, "parallel and antiparallel", 0.0, 0),
+    }
+    coordinates = {
+        grid.label: drive_coordinate(grid.label, grid.drives),
+        "field": ("field", grid.fields, {"units": "T", "long_name": "applied field mu_0 H"}),
+        "start": list(STARTS),
+        "xyz": ["x", "y", "z"],
+    }
+    return xr.Dataset(_variables(found, (grid.label, "field"), names), coordinates, attrs=attributes)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class DiagramGrid:
+    """The points of a phase diagram.
+
+    label : "voltage" or "current_density"
+    drives, fields : V or A/m^2, and T
+    direction : (3,), of the fields
+    equations : of every point, the field fastest
+    steps : whole steps in the duration
+    every : (points,), steps between two samples of each, by its own fields
+    """
+
+    label: str
+    drives: list[Waveform]
+    fields: np.ndarray
+    direction: np.ndarray
+    equations: list[EquationOfMotion]
+    steps: int
+    every: np.ndarray
+
+
+def diagram_grid(
+    free: Macrospin,
+    source: TorqueSource,
+    *,
+    voltage: Sequence[float] | np.ndarray | float | None = None,
+    current_density: Sequence[float] | np.ndarray | float | None = None,
+    field: Sequence[float] | np.ndarray | float,
+    field_direction: Vector | None = None,
+    duration: float,
+    dt: float,
+) -> DiagramGrid:
+    """The points of a `phase_diagram` and how they are sampled, without a step; its arguments, and its errors."""
     label, drives = as_drives(voltage, current_density)
     if any(drive.varies for drive in drives):
         raise InputError(f"{label} varies with time; a phase diagram is of constant drives, give numbers")
@@ -169,65 +306,21 @@ def phase_diagram(
     if free.alpha == 0:
         raise InputError("alpha=0 damps nothing, and no state is an end; give a damping > 0")
     steps = number_of_steps(duration, dt)
-    given: list[dict[str, Any]] = [{label: drive} for drive in drives]
-    by_drive = [equation_of_motion(free, source, **one) for one in given]
-    # A norm is largest at an end of a line.
-    corners = [with_field(equation, b * direction) for equation in by_drive for b in (fields.min(), fields.max())]
-    for equation in corners:
+    by_drive = [driven_equation(free, source, label, drive) for drive in drives]
+    equations = [with_field(equation, b * direction) for equation in by_drive for b in fields]
+    for equation in equations:
         require_fine_step(equation, dt)
-    largest = max(equation.largest_field() for equation in corners)
-    every, samples = _sampling(steps, dt, largest, duration)
-    axis, names = _own_axis(free)
-    points = [with_field(equation, b * direction) for equation in by_drive for b in fields]
-    equations = points * len(STARTS)
-    starts = np.repeat([free.initial_direction(start) for start in STARTS], len(points), axis=0)
-    settings = (points, axis, tuple(free.fixed), dt, every, samples)
-
-    def followed(lanes: np.ndarray, begin: np.ndarray, steps: int) -> dict[str, np.ndarray]:
-        """What the trajectories of some equations do at the end of so many steps, each array (lane, ...)."""
-
-        def work(first: int) -> dict[str, np.ndarray]:
-            chunk = slice(first, first + LANES)
-            moments = Moments(chosen(equations, lanes[chunk]), begin[chunk], dt)
-            moments.advance(steps - every * samples)
-            found = _end_of(moments.advance(every * samples, every=every), every * dt, np.asarray(free.fixed), axis)
-            return {**found, "m": moments.m}
-
-        part = parallel.checkpoint_part(checkpoint, "phase_diagram", lanes, begin, steps, settings)
-        chunks = range(0, len(lanes), LANES)
-        return _joined(parallel.map_chunks(work, chunks, comm=comm, checkpoint=part, progress=progress))
-
-    def stability(first: int) -> dict[str, np.ndarray]:
-        chunk = slice(first, first + LANES)
-        return {"growth_rate": slowest_modes(equations[chunk], starts[chunk], largest)[1].real}
-
-    early = int(EARLY_SHARE * steps)
-    found = followed(np.arange(len(equations)), tilted(starts), early)
-    for finished, more in ((_motionless, steps - early), (_recognised, (LONGEST - 1) * steps)):
-        lanes = np.flatnonzero(~finished(found))
-        if lanes.size:
-            for name, values in followed(lanes, found["m"][lanes], more).items():
-                found[name][lanes] = values
-    part = parallel.checkpoint_part(checkpoint, "phase_diagram_stability", settings)
-    chunks = range(0, len(equations), LANES)
-    found |= _joined(parallel.map_chunks(stability, chunks, comm=comm, checkpoint=part))
-    shape = (len(STARTS), len(drives), len(fields))
-    found = {name: values.reshape(*shape, *values.shape[1:]) for name, values in found.items()}
-    attributes = {
-        "duration": duration,
-        "dt": dt,
-        "field_direction": direction.tolist(),
-        "precession_axis": axis.tolist(),
-        "start_tilt": START_TILT,
-        **run_attributes(free, "parallel and antiparallel", 0.0, 0),
-    }
-    coordinates = {
-        label: drive_coordinate(label, drives),
-        "field": ("field", fields, {"units": "T", "long_name": "applied field mu_0 H"}),
-        "start": list(STARTS),
-        "xyz": ["x", "y", "z"],
-    }
-    return xr.Dataset(_variables(found, (label, "field"), names), coordinates, attrs=attributes)
+    every = [_sampling_interval(equation.largest_field(), dt) for equation in equations]
+    most = int(WATCHED_SHARE * steps) // LEAST_SAMPLES
+    if min(every) > most:
+        least = (LEAST_SAMPLES + 1) * min(every) * dt / WATCHED_SHARE
+        raise InputError(f"duration={duration!r} s is too short to tell states apart; give at least {least:.2g} s")
+    # Where the fields are weak the samples are closer than they need be, and their number is enough.
+    every = [min(one, _power_of_two(most)) for one in every]
+    return DiagramGrid(
+        label=label, drives=drives, fields=fields, direction=direction, equations=equations, steps=steps,
+        every=np.array(every),
+    )  # fmt: skip
 
 
 def _variables(found: dict[str, np.ndarray], plane: tuple[str, str], names: tuple[str, str]) -> dict[str, tuple]:
@@ -259,10 +352,6 @@ def _variables(found: dict[str, np.ndarray], plane: tuple[str, str], names: tupl
     }  # fmt: skip
 
 
-def _joined(results: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([result[name] for result in results]) for name in results[0]}
-
-
 def field_values(field: ArrayLike) -> np.ndarray:
     """Applied fields as an array; InputError unless they are a number or a list of finite ones."""
     values = np.atleast_1d(np.asarray(field, dtype=float))
@@ -284,73 +373,116 @@ def tilted(m: np.ndarray) -> np.ndarray:
 
 def _own_axis(free: Macrospin) -> tuple[np.ndarray, tuple[str, str]]:
     """The axis d that classifies precession, and the names of precession across it and about it."""
+    if free.stiffness < ISOTROPIC * VACUUM_PERMEABILITY * free.Ms:
+        if free.second_order_anisotropy == 0:
+            return np.asarray(free.fixed), FIXED_MOMENT_NAMES
+        return np.asarray(free.easy_axis), EASY_AXIS_NAMES if free.second_order_anisotropy > 0 else EASY_PLANE_NAMES
     (low, middle, high), axes = np.linalg.eigh(free.field_tensor)
     if high - middle > middle - low:
         return axes[:, 2], EASY_AXIS_NAMES
     return axes[:, 0], EASY_PLANE_NAMES
 
 
-def _sampling(steps: int, dt: float, largest: float, duration: float) -> tuple[int, int]:
-    """Steps between two samples, and how many samples, a multiple of 3; InputError if the duration has too few."""
+def _sampling_interval(largest: float, dt: float) -> int:
+    """Steps between two samples under a field (T): a power of two, so that many points of a diagram have the same."""
     turn = GYROMAGNETIC_RATIO * largest * dt
-    every = max(1, int(SAMPLE_ANGLE / turn)) if turn > 0 else 1
-    samples = min(int(WATCHED_SHARE * steps) // every, MOST_SAMPLES) // 3 * 3
-    if samples < LEAST_SAMPLES:
-        least = (LEAST_SAMPLES + 1) * every * dt / WATCHED_SHARE
-        raise InputError(f"duration={duration!r} s is too short to tell states apart; give at least {least:.2g} s")
-    return every, samples
+    return _power_of_two(int(SAMPLE_ANGLE / turn)) if turn > 0 else 1
 
 
-def _end_of(samples: np.ndarray, interval: float, fixed: np.ndarray, axis: np.ndarray) -> dict[str, np.ndarray]:
-    """What trajectories (time, n, 3) do, each array (n, ...); `interval` (s) lies between two samples."""
-    parts = samples.reshape(3, -1, *samples.shape[1:]).mean(axis=1)
-    amplitudes = np.sqrt(np.maximum(0.0, 1 - np.sum(parts**2, axis=2)))
-    mean = parts[2]
+def _power_of_two(number: int) -> int:
+    """The largest one that is not above a number >= 1."""
+    return 1 << (number.bit_length() - 1)
+
+
+def _bound_of(every: int, dt: float) -> float:
+    """A bound of the fields (T) of all points with these steps between two samples."""
+    return SAMPLE_ANGLE / (GYROMAGNETIC_RATIO * every * dt)
+
+
+def _samples(steps: int, every: int) -> int:
+    """How many samples are looked at, a multiple of 3."""
+    return min(int(WATCHED_SHARE * steps) // every, MOST_SAMPLES) // 3 * 3
+
+
+def _end_of(
+    samples: np.ndarray, interval: float, fixed: np.ndarray, axis: np.ndarray, unstable: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What trajectories (time, n, 3) do, each array (n, ...).
+
+    `interval` (s) lies between two samples; `unstable` (n, rest states, 3) are those that no moment ends at, or NaN.
+    """
+    parts = samples.reshape(3, -1, *samples.shape[1:])
+    # A window that goes to 0 at the ends of a part: what is left there of a period would count as a drift.
+    window = np.hanning(parts.shape[1] + 2)[1:-1]
+    means = np.einsum("ptni,t->pni", parts, window / window.sum())
+    amplitudes = np.sqrt(np.maximum(0.0, 1 - np.sum(means**2, axis=2)))
+    mean = means[2]
     deviation = samples - mean
     cycles, frequency = _oscillation(deviation, interval)
     area = np.cross(deviation[:-1], deviation[1:]).sum(axis=0)
     size = np.linalg.norm(area, axis=1)
     about = np.abs(area @ axis) > NEAR * np.maximum(size, SMALLEST)
     along = mean @ fixed / np.maximum(np.linalg.norm(mean, axis=1), SMALLEST)
-    rest, steady = _settled(amplitudes, np.linalg.norm(parts[2] - parts[0], axis=1))
-    precesses = steady & ~rest & (cycles >= LEAST_CYCLES)
-    state = np.select(
-        [rest & (along > NEAR), rest & (along < -NEAR), rest, precesses & about, precesses],
-        [PARALLEL, ANTIPARALLEL, CANTED, ABOUT, ACROSS],
-        UNSETTLED,
-    )
+    rest, steady, drifts = _settled(amplitudes, means)
+    rest &= ~_beside(mean, amplitudes[2], unstable)
+    orbits = steady & ~rest & (cycles >= LEAST_CYCLES)
+    orbit = np.select([orbits & about, orbits], [ABOUT, ACROSS], UNSETTLED)
+    at_rest = [rest & (along > NEAR), rest & (along < -NEAR), rest]
     return {
-        "state": state,
+        "state": np.select([*at_rest, ~drifts], [PARALLEL, ANTIPARALLEL, CANTED, orbit], UNSETTLED),
+        "orbit": orbit,
         "m_mean": mean,
         "precession_amplitude": amplitudes[2],
-        "frequency": np.where(precesses, frequency, np.nan),
+        "frequency": frequency,
     }
 
 
-def _motionless(found: dict[str, np.ndarray]) -> np.ndarray:
-    """Which trajectories are at rest, by their states and amplitudes, to the last digits that matter."""
-    return (found["state"] <= CANTED) & (found["precession_amplitude"] < MOTIONLESS)
+def _moving(found: dict[str, np.ndarray]) -> np.ndarray:
+    """Which trajectories are not at rest, by their states and amplitudes, to the last digits that matter."""
+    return (found["state"] > CANTED) | (found["precession_amplitude"] >= MOTIONLESS)
 
 
-def _recognised(found: dict[str, np.ndarray]) -> np.ndarray:
-    return found["state"] != UNSETTLED
+def _replace(found: dict[str, np.ndarray], lanes: np.ndarray, later: dict[str, np.ndarray]) -> None:
+    for name, values in later.items():
+        found[name][lanes] = values
 
 
-def _settled(amplitudes: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Whether amplitudes of three consecutive times, (3, n), are those of rest, and whether they are steady.
+def _on_the_same_orbit(before: dict[str, np.ndarray], later: dict[str, np.ndarray]) -> np.ndarray:
+    """Whether what seemed to drift is a limit cycle of few periods: after `LONGEST` durations it is where it was."""
+    first, last = before["precession_amplitude"], later["precession_amplitude"]
+    shift = np.linalg.norm(later["m_mean"] - before["m_mean"], axis=1)
+    same = (np.minimum(first, last) > STEADY * np.maximum(first, last)) & (shift < REST_AMPLITUDE)
+    return same & (later["orbit"] == before["orbit"]) & (later["state"] == UNSETTLED)
 
-    `shift` (n,) is that of the mean moment, which must stay where it is. Amplitudes that fall are those of rest where
-    they fall to nothing. Aitken's formula is the limit of the exponential through the three.
+
+def _settled(amplitudes: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Whether amplitudes (3, n) of consecutive times are those of rest, are steady to some percent, and drift.
+
+    The mean moments (3, n, 3) must stay where they are. Amplitudes that fall are those of rest where they fall to
+    nothing. Aitken's formula is the limit of the exponential through the three.
     """
     first, second, last = amplitudes
-    rises = (first < second) & (second < last) & (first < STEADY * last) & (last > LEAST_AMPLITUDE)
-    falls = (first > second) & (second > last) & (last < STEADY * first)
+    way = means[2] - means[0]
+    shift = np.linalg.norm(way, axis=1)
+    rises, falls = (first < second) & (second < last), (first > second) & (second > last)
+    grows = rises & (first < STEADY * last) & (last > LEAST_AMPLITUDE)
+    decays = falls & (last < STEADY * first)
     curvature = (last - second) - (second - first)
-    to_nothing = falls & (curvature > 0)
+    to_nothing = decays & (curvature > 0)
     limit = last - (last - second) ** 2 / np.where(to_nothing, curvature, 1.0)
     stays = shift < LARGEST_SHIFT
-    rest = ((np.maximum(last, shift) < REST_AMPLITUDE) & ~rises) | (stays & to_nothing & (limit < last / 2))
-    return rest, stays & ~rises & ~falls
+    rest = ((np.maximum(last, shift) < REST_AMPLITUDE) & ~grows) | (stays & to_nothing & (limit < last / 2))
+    fades = (rises | falls) & (np.abs(last - first) > LARGEST_DRIFT * np.maximum(first, last))
+    along = np.sum((means[1] - means[0]) * way, axis=1)
+    moves = (along > 0) & (along < shift**2) & (shift > LARGEST_DRIFT)
+    return rest, stays & ~grows & ~decays, fades | moves
+
+
+def _beside(mean: np.ndarray, amplitude: np.ndarray, states: np.ndarray) -> np.ndarray:
+    """Whether mean moments (n, 3) lie within the amplitude of one of the states (n, rest states, 3), NaN for none."""
+    direction = mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), SMALLEST)
+    distance = np.linalg.norm(states - direction[:, np.newaxis], axis=2)
+    return np.any(distance < np.maximum(amplitude, BESIDE)[:, np.newaxis], axis=1)
 
 
 def _oscillation(deviation: np.ndarray, interval: float) -> tuple[np.ndarray, np.ndarray]:

@@ -96,7 +96,7 @@ Conductor = TorqueMap | AngularResistance | AnisotropicResistance
 
 
 def junction_current(tmap: TorqueMap, area: float, angle: ArrayLike, voltage: ArrayLike) -> np.ndarray:
-    """Charge current (A) through a junction of `area` (m^2), positive where electrons flow from fixed to free (V > 0).
+    """Charge current (A) through a junction of `area` (m^2), positive where electrons flow from left to right (V > 0).
 
     angle (rad) and voltage (V) are broadcast against each other; InputError for a value outside the map.
     """
