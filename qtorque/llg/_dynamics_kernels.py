@@ -320,22 +320,31 @@ def _projection(w, j, axis, m):
 
 
 @njit(inline="always")
-def _add_torque(w, j, axis, pull, push):
-    """W += pull p x m - push p at the axis p of the row `axis`."""
+def _torque(w, j, axis, pull, push):
+    """pull p x m - push p at the axis p of the row `axis`."""
     x, y, z = w[X + j], w[X + LANES + j], w[X + 2 * LANES + j]
     px, py, pz = w[axis + j], w[axis + LANES + j], w[axis + 2 * LANES + j]
-    w[W + j] += pull * (py * z - pz * y) - push * px
-    w[W + LANES + j] += pull * (pz * x - px * z) - push * py
-    w[W + 2 * LANES + j] += pull * (px * y - py * x) - push * pz
+    return (
+        pull * (py * z - pz * y) - push * px,
+        pull * (pz * x - px * z) - push * py,
+        pull * (px * y - py * x) - push * pz,
+    )
+
+
+@njit(inline="always")
+def _polarizer_torque(w, j, row):
+    """Of a closed form: b_DL = drive a/(1 + q p.m), b_FL = drive c."""
+    pull = w[DRIVE + j] * w[row + 3 * LANES + j] / (1.0 + w[row + 5 * LANES + j] * _projection(w, j, row, X))
+    return _torque(w, j, row, pull, w[DRIVE + j] * w[row + 4 * LANES + j])
 
 
 @njit(inline="always")
 def _polarizer(w, n, row):
-    """A closed form: b_DL = drive a/(1 + q p.m), b_FL = drive c."""
     for j in range(n):
-        cosine = _projection(w, j, row, X)
-        pull = w[DRIVE + j] * w[row + 3 * LANES + j] / (1.0 + w[row + 5 * LANES + j] * cosine)
-        _add_torque(w, j, row, pull, w[DRIVE + j] * w[row + 4 * LANES + j])
+        ax, ay, az = _polarizer_torque(w, j, row)
+        w[W + j] += ax
+        w[W + LANES + j] += ay
+        w[W + 2 * LANES + j] += az
 
 
 @njit(inline="always")
@@ -424,7 +433,10 @@ def _tabulated(w, n, coefficients, origin, knots):
             w[PULL + j] = pull + t_3 * own[3 * LANES + j]
             w[PUSH + j] = push + t_3 * other[3 * LANES + j]
     for j in range(n):
-        _add_torque(w, j, TABLE_AXIS, w[PULL + j], w[PUSH + j])
+        ax, ay, az = _torque(w, j, TABLE_AXIS, w[PULL + j], w[PUSH + j])
+        w[W + j] += ax
+        w[W + LANES + j] += ay
+        w[W + 2 * LANES + j] += az
 
 
 @njit(**FAST)
@@ -453,17 +465,42 @@ def _coupling(w, n):
         w[W + 2 * LANES + j] -= xz * x + yz * y + zz * z
 
 
+@njit(inline="always")
+def _minus_field(w, j):
+    """-(H + tensor X) of lane j."""
+    x, y, z = w[X + j], w[X + LANES + j], w[X + 2 * LANES + j]
+    return (
+        -(w[H + j] + w[TENSOR_XX + j] * x + w[TENSOR_XY + j] * y + w[TENSOR_XZ + j] * z),
+        -(w[H + LANES + j] + w[TENSOR_XY + j] * x + w[TENSOR_YY + j] * y + w[TENSOR_YZ + j] * z),
+        -(w[H + 2 * LANES + j] + w[TENSOR_XZ + j] * x + w[TENSOR_YZ + j] * y + w[TENSOR_ZZ + j] * z),
+    )
+
+
+@njit(inline="always")
+def _turn(w, j, wx, wy, wz):
+    """R = T + alpha X x T, T = X x W, of lane j."""
+    x, y, z = w[X + j], w[X + LANES + j], w[X + 2 * LANES + j]
+    tx, ty, tz = y * wz - z * wy, z * wx - x * wz, x * wy - y * wx
+    alpha = w[ALPHA + j]
+    w[R + j] = tx + alpha * (y * tz - z * ty)
+    w[R + LANES + j] = ty + alpha * (z * tx - x * tz)
+    w[R + 2 * LANES + j] = tz + alpha * (x * ty - y * tx)
+
+
 @njit(**FAST)
 def set_rates(w, layout, coefficients, origin, knots):
     """R = (1 + alpha^2)/gamma dm/dt, in T, at the directions X in the fields H."""
     n = layout[MOMENTS]
+    others = layout[QUARTIC_COUNT] + layout[VOLTAGE_TERM] + layout[COUPLED] + layout[TABULATED]
+    if layout[POLARIZER_COUNT] == 1 and others == 0:
+        # The common case in one pass, without a way through the memory for W.
+        for j in range(n):
+            wx, wy, wz = _minus_field(w, j)
+            ax, ay, az = _polarizer_torque(w, j, POLARIZERS[0])
+            _turn(w, j, wx + ax, wy + ay, wz + az)
+        return
     for j in range(n):
-        x, y, z = w[X + j], w[X + LANES + j], w[X + 2 * LANES + j]
-        w[W + j] = -(w[H + j] + w[TENSOR_XX + j] * x + w[TENSOR_XY + j] * y + w[TENSOR_XZ + j] * z)
-        w[W + LANES + j] = -(w[H + LANES + j] + w[TENSOR_XY + j] * x + w[TENSOR_YY + j] * y + w[TENSOR_YZ + j] * z)
-        w[W + 2 * LANES + j] = -(
-            w[H + 2 * LANES + j] + w[TENSOR_XZ + j] * x + w[TENSOR_YZ + j] * y + w[TENSOR_ZZ + j] * z
-        )
+        w[W + j], w[W + LANES + j], w[W + 2 * LANES + j] = _minus_field(w, j)
     if layout[QUARTIC_COUNT] > 0:
         _quartic(w, n, QUARTICS[0])
     if layout[QUARTIC_COUNT] > 1:
@@ -484,13 +521,7 @@ def set_rates(w, layout, coefficients, origin, knots):
     if layout[TABULATED]:
         _tabulated(w, n, coefficients, origin, knots)
     for j in range(n):
-        x, y, z = w[X + j], w[X + LANES + j], w[X + 2 * LANES + j]
-        wx, wy, wz = w[W + j], w[W + LANES + j], w[W + 2 * LANES + j]
-        tx, ty, tz = y * wz - z * wy, z * wx - x * wz, x * wy - y * wx
-        alpha = w[ALPHA + j]
-        w[R + j] = tx + alpha * (y * tz - z * ty)
-        w[R + LANES + j] = ty + alpha * (z * tx - x * tz)
-        w[R + 2 * LANES + j] = tz + alpha * (x * ty - y * tx)
+        _turn(w, j, w[W + j], w[W + LANES + j], w[W + 2 * LANES + j])
 
 
 # --- integrators ------------------------------------------------------------------------------------------------------
