@@ -151,6 +151,21 @@ def configuration(options):
     return found
 
 
+def map_configuration(options, tmap, **further):
+    """`configuration` of a driver of a torque map, all of it and what decides whether two runs are the same.
+
+    The same map, made again, differs in its attributes: in its date, to begin with. It is told by its numbers.
+    """
+    import hashlib
+
+    d = tmap.to_dataset().drop_attrs()
+    arrays = [d[name].values.tobytes() for name in sorted(map(str, d.variables)) if d[name].dtype.kind in "fc"]
+    digest = hashlib.blake2b(b"".join(arrays) + repr(float(tmap.area)).encode(), digest_size=8).hexdigest()
+    decisive = {**configuration(options), "map_digest": digest, **further}
+    path = decisive.pop("map")
+    return {**decisive, "map": path, "map_attributes": tmap.attributes}, decisive
+
+
 def is_root(comm):
     """Whether this rank is the one that prints and writes."""
     return comm is None or comm.rank == 0

@@ -12,7 +12,6 @@ normal and plane at 20 K: it goes round the normal at the frequency at which dam
 import time
 
 import _stages
-import switching
 
 from qtorque import command_line
 
@@ -76,9 +75,7 @@ def run(options, comm):
     tmap = qt.TorqueMap.load(options.map)
     free = _stages.free_layer(options)
     arguments = arguments_of(options, tmap)
-    known = {**_stages.configuration(options), "map_digest": switching.digest(tmap), "map_attributes": tmap.attributes}
-    # The same map, made again, differs in its attributes: in its date, to begin with.
-    decisive = {name: value for name, value in known.items() if name not in ("map", "map_attributes")}
+    known, decisive = _stages.map_configuration(options, tmap)
     force = command_line.may_replace(options, decisive)
     paths = command_line.output_files(options.output, ENDINGS, force)
     if options.dry_run:

@@ -13,7 +13,6 @@ and --dt count; the others change nothing. SI units.
 import time
 
 import _stages
-import switching
 
 from qtorque import command_line
 
@@ -94,9 +93,7 @@ def run(options, comm):
     tmap = qt.TorqueMap.load(options.map)
     free = _stages.free_layer(options)
     sweeps = arguments_of(options, tmap)
-    known = {**_stages.configuration(options), "map_digest": switching.digest(tmap), "map_attributes": tmap.attributes}
-    # The same map, made again, differs in its attributes: in its date, to begin with.
-    decisive = {name: value for name, value in known.items() if name not in ("map", "map_attributes")}
+    known, decisive = _stages.map_configuration(options, tmap)
     force = command_line.may_replace(options, decisive)
     paths = command_line.output_files(options.output, ENDINGS, force)
     check(free, tmap, *sweeps)

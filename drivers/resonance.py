@@ -13,7 +13,6 @@ options of an ensemble --dt counts; the others change nothing. SI units.
 import time
 
 import _stages
-import switching
 
 from qtorque import command_line
 from qtorque.errors import InputError
@@ -86,9 +85,7 @@ def run(options, comm):
     free = _stages.free_layer(options)
     common, simulated = arguments_of(options)
     require_fits(options.frequency)
-    known = {**_stages.configuration(options), "map_digest": switching.digest(tmap), "map_attributes": tmap.attributes}
-    # The same map, made again, differs in its attributes: in its date, to begin with.
-    decisive = {name: value for name, value in known.items() if name not in ("map", "map_attributes")}
+    known, decisive = _stages.map_configuration(options, tmap)
     force = command_line.may_replace(options, decisive)
     paths = command_line.output_files(options.output, ENDINGS, force)
     if options.dry_run:

@@ -58,15 +58,6 @@ def write(r, critical, barrier, paths, force, origin):
     plot.save_figure(plot.switching_probability(r, critical), paths[1], force)
 
 
-def digest(tmap):
-    """Of all numbers of a torque map."""
-    import hashlib
-
-    d = tmap.to_dataset().drop_attrs()
-    arrays = [d[name].values.tobytes() for name in sorted(map(str, d.variables)) if d[name].dtype.kind in "fc"]
-    return hashlib.blake2b(b"".join(arrays) + repr(float(tmap.area)).encode(), digest_size=8).hexdigest()
-
-
 def run(options, comm):
     import qtorque as qt
     from qtorque import llg, store
@@ -76,9 +67,7 @@ def run(options, comm):
     free = _stages.free_layer(options)
     voltage = tmap.voltage if options.voltage is None else options.voltage
     arguments = {"voltage": voltage, **_stages.dynamics(options)}
-    known = {**_stages.configuration(options), "map_digest": digest(tmap), "map_attributes": tmap.attributes}
-    # The same map, made again, differs in its attributes: in its date, to begin with.
-    decisive = {name: value for name, value in known.items() if name not in ("map", "map_attributes")}
+    known, decisive = _stages.map_configuration(options, tmap)
     force = command_line.may_replace(options, decisive)
     paths = command_line.output_files(options.output, ENDINGS, force)
     if options.dry_run:

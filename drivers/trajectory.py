@@ -12,7 +12,6 @@ options of an ensemble --trajectories changes nothing. SI units.
 import time
 
 import _stages
-import switching
 
 from qtorque import command_line
 
@@ -85,10 +84,8 @@ def run(options, comm):
     names = ("duration", "dt", "temperature", "seed", "samples")
     initial = options.initial if options.start is None else options.start
     arguments = {"initial": initial, **{name: getattr(options, name) for name in names}}
-    known = {**_stages.configuration(options), "map_digest": switching.digest(tmap), "map_attributes": tmap.attributes}
-    known |= {"times": voltage.time, "voltages": voltage.value}
-    # The same map, made again, differs in its attributes: in its date, to begin with.
-    decisive = {name: value for name, value in known.items() if name not in ("map", "map_attributes")}
+    shape = {"times": voltage.time, "voltages": voltage.value}
+    known, decisive = _stages.map_configuration(options, tmap, **shape)
     force = command_line.may_replace(options, decisive)
     paths = command_line.output_files(options.output, ENDINGS, force)
     if options.dry_run:

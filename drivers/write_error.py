@@ -13,7 +13,6 @@ Fokker-Planck too PREFIX_write_error_exact.nc and PREFIX_switching_times_exact.n
 import time
 
 import _stages
-from switching import digest
 
 from qtorque import command_line
 
@@ -151,9 +150,7 @@ def run(options, comm):
     common["voltage"] = options.voltage
     pulses = {"length": options.length, **edges, **common}
     constant = {"duration": options.duration, **common}
-    known = {**_stages.configuration(options), "map_digest": digest(tmap), "map_attributes": tmap.attributes}
-    # The same map, made again, differs in its attributes: in its date, to begin with.
-    decisive = {name: value for name, value in known.items() if name not in ("map", "map_attributes")}
+    known, decisive = _stages.map_configuration(options, tmap)
     force = command_line.may_replace(options, decisive)
     thermalisation = check(free, tmap, options, pulses, constant)
     exact = axially_symmetric(free, tmap, options)

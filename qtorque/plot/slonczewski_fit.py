@@ -79,4 +79,5 @@ def slonczewski_fit(tmap: TorqueMap, fit: SlonczewskiFit) -> Figure:
     panels[1, 1].legend(frameon=False, fontsize="small")
     for panel in panels[1]:
         panel.set_xlabel("bias voltage (V)")
+        panel.locator_params(axis="x", nbins=5)
     return figure
