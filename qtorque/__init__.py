@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     )
     from qtorque.errors import InputError
     from qtorque.evanescent import complex_bands
+    from qtorque.extraction import interface_parameters, without_sharvin_resistance
+    from qtorque.interfaces import InterfaceParameters
     from qtorque.materials import Material, single_band
     from qtorque.scattering import Scattering, solve
     from qtorque.stack import Layer, Lead, Stack
@@ -56,6 +58,9 @@ _HOME = {
     "transmitted_mixing_conductance": "conductances",
     "InputError": "errors",
     "complex_bands": "evanescent",
+    "interface_parameters": "extraction",
+    "without_sharvin_resistance": "extraction",
+    "InterfaceParameters": "interfaces",
     "Material": "materials",
     "single_band": "materials",
     "Scattering": "scattering",
@@ -68,10 +73,11 @@ _HOME = {
     "thermopower": "thermoelectric",
     "TorqueMap": "torquemap",
 }
-_MODULES = ("export", "llg", "plot")
+_MODULES = ("diffusion", "export", "llg", "plot")
 
 __all__ = [
     "InputError",
+    "InterfaceParameters",
     "Layer",
     "Lead",
     "Material",
@@ -81,6 +87,7 @@ __all__ = [
     "complex_bands",
     "conductance",
     "in_plane_supercell",
+    "interface_parameters",
     "interlayer_coupling",
     "k_average",
     "kmesh",
@@ -102,6 +109,7 @@ __all__ = [
     "torkance",
     "transmission",
     "transmitted_mixing_conductance",
+    "without_sharvin_resistance",
 ]
 
 

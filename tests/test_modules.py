@@ -52,14 +52,18 @@ LEVELS = {
     "bias": 8,
     "thermoelectric": 8,
     "torquemap": 9,
+    "interfaces": 9,
+    "diffusion": 10,
+    "extraction": 10,
+    "linear_response": 8,
     "llg": 10,
     "export": 11,
     "plot": 12,
     "command_line": 11,
 }
 """Level of each module; a module may import those of lower levels, and its own folder."""
-RIGHT_OF_THE_SEAM = {"llg", "export"}
-ALLOWED_RIGHT = {"compiling", "errors", "units", "spin", "parallel", "store", "torquemap", "llg"}
+RIGHT_OF_THE_SEAM = {"diffusion", "llg", "export"}
+ALLOWED_RIGHT = {"compiling", "errors", "units", "spin", "parallel", "store", "torquemap", "interfaces", "llg"}
 ONLY_LEVEL_0 = {"parallel", "store"}
 
 

@@ -1,0 +1,363 @@
+"""Stacks of layers with the current perpendicular to them: Valet-Fert, collinear or not, without a mesh.
+
+The accumulation in every layer is a sum of exponentials that is known from the potentials at its faces; the faces are
+the nodes of a network (`qtorque.diffusion.network`). For collinear magnets this is the model of T. Valet and A. Fert,
+Phys. Rev. B 48, 7099 (1993); else that of circuit theory with diffusion in the layers (both from memory). SI, per area,
+spin frame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from qtorque.diffusion.circuit import (
+    axes_or_default,
+    is_magnetic,
+    require_transverse_laws,
+    terminal_condition,
+    torque_of,
+    typical,
+)
+from qtorque.diffusion.elements import Element, Interface, Layer, Lead, Reservoir, Terminal, Vector
+from qtorque.diffusion.network import COMPONENTS, NetworkSolution, admittances, at_node, solve_network, wave_number
+from qtorque.errors import InputError, finite_number
+from qtorque.spin import unit_vector
+
+PARALLEL_COSINE = 1 - 1e-12
+"""Adjacent layers whose directions agree this well are one magnet."""
+EDGE_TOLERANCE = 1e-9
+"""Relative to the thickness of the stack: a position this close outside counts as its edge."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Magnet:
+    """A maximal run of magnetic elements with one direction; `elements` are numbers in the stack.
+
+    `left_lead` and `right_lead` tell whether a magnetic lead goes on with it.
+    """
+
+    name: str
+    elements: range
+    direction: tuple[float, float, float]
+    left_lead: bool = False
+    right_lead: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Multilayer:
+    """Layers and interfaces from left to right between two ends. Neighbours without an interface touch transparently.
+
+    Parameters
+    ----------
+    left, right
+        A `Lead` (semi-infinite) or `Reservoir`.
+    elements
+        `Layer`s and `Interface`s. An interface without magnetisation of its own belongs to the magnet beside it;
+        between two magnets that are not parallel it is refused.
+
+    Raises
+    ------
+    InputError
+        For an empty stack, an interface between unlike magnets, one with an asymmetry far from all magnets.
+    """
+
+    left: Terminal
+    elements: Sequence[Element]
+    right: Terminal
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "elements", tuple(self.elements))
+        if not self.elements:
+            raise InputError("elements=[]: give at least one Layer or Interface")
+        for side in ("left", "right"):
+            if getattr(self, side).voltage is None:
+                raise InputError(f"{side}: voltage=None; the current flows between the ends, give both a voltage")
+            if isinstance(getattr(self, side), Lead) and getattr(self, side).area != 1:
+                raise InputError(f"{side}: area={getattr(self, side).area!r}; a multilayer is per area, leave it out")
+        self.axes  # noqa: B018 -- refuses interfaces without direction
+
+    @functools.cached_property
+    def axes(self) -> tuple[Vector | None, ...]:
+        """The magnetisation of every element, None of a normal one."""
+        found = [element.magnetization for element in self.elements]
+        for n, element in enumerate(self.elements):
+            if isinstance(element, Interface) and element.magnetization is None:
+                beside = [axis for axis in self._neighbours(n) if axis is not None]
+                if len(beside) == 2 and not _parallel(*beside):
+                    raise InputError(
+                        f"{self._name(n)} lies between two magnets of different directions; put a normal layer between"
+                    )
+                if not beside and is_magnetic(element):
+                    raise InputError(f"{self._name(n)}: a magnetic interface far from magnets; give it magnetization=")
+                found[n] = beside[0] if beside else None
+        return tuple(found)
+
+    @functools.cached_property
+    def magnets(self) -> tuple[Magnet, ...]:
+        """From left to right; named by the first name among their elements, else by number from 1."""
+        everything = [self._lead_axis(self.left), *self.axes, self._lead_axis(self.right)]
+        found: list[Magnet] = []
+        begin = None
+        for n in range(len(everything) + 1):
+            axis = everything[n] if n < len(everything) else None
+            before = everything[n - 1] if n else None
+            if begin is not None and (axis is None or before is None or not _parallel(before, axis)):
+                run = range(max(begin - 1, 0), min(n - 1, len(self.elements)))
+                names = [self.elements[i].name for i in run if self.elements[i].name]
+                found.append(
+                    Magnet(
+                        name=names[0] if names else str(len(found) + 1),
+                        elements=run,
+                        direction=tuple(np.asarray(before, dtype=float).tolist()),
+                        left_lead=begin == 0,
+                        right_lead=n == len(everything),
+                    )
+                )
+                begin = None
+            if axis is not None and begin is None:
+                begin = n
+        names = [magnet.name for magnet in found]
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"two magnets are called {name!r}; give one layer of each a name= of its own")
+        return tuple(found)
+
+    def magnet(self, name: str | None, default: int) -> Magnet:
+        """The magnet of a name, or number `default` in order."""
+        if name is None:
+            if len(self.magnets) < 2:
+                raise InputError(f"{len(self.magnets)} magnet(s) in the stack; an angle needs two")
+            return self.magnets[default]
+        for magnet in self.magnets:
+            if magnet.name == name:
+                return magnet
+        raise InputError(f"magnet {name!r} is unknown; they are {', '.join(m.name for m in self.magnets)}")
+
+    def turned(self, name: str, direction: Vector) -> Multilayer:
+        """The same stack with one magnet in another direction (unit vector)."""
+        magnet = self.magnet(name, 0)
+        m = tuple(unit_vector(direction).tolist())
+        # An interface takes the direction of its magnet, unless it holds one of its own.
+        elements = [
+            dataclasses.replace(element, magnetization=m)
+            if n in magnet.elements and element.magnetization is not None
+            else element
+            for n, element in enumerate(self.elements)
+        ]
+        ends = [
+            dataclasses.replace(end, magnetization=m) if isinstance(end, Lead) and turns else end
+            for end, turns in ((self.left, magnet.left_lead), (self.right, magnet.right_lead))
+        ]
+        return Multilayer(left=ends[0], elements=elements, right=ends[1])
+
+    @functools.cached_property
+    def positions(self) -> np.ndarray:
+        """z of the node before every element and after the last, m; interfaces have no thickness."""
+        thickness = [element.thickness if isinstance(element, Layer) else 0.0 for element in self.elements]
+        return np.concatenate([[0.0], np.cumsum(thickness)])
+
+    def _neighbours(self, n: int) -> tuple[Vector | None, Vector | None]:
+        before = self.elements[n - 1].magnetization if n else self._lead_axis(self.left)
+        after = self.elements[n + 1].magnetization if n + 1 < len(self.elements) else self._lead_axis(self.right)
+        return before, after
+
+    @staticmethod
+    def _lead_axis(terminal: Terminal) -> Vector | None:
+        return terminal.magnetization if isinstance(terminal, Lead) else None
+
+    def _name(self, n: int) -> str:
+        name = self.elements[n].name
+        return f"element {n}" + (f" ({name!r})" if name else "")
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class MultilayerSolution:
+    """Currents, potentials and torques of a stack under a voltage. Per area, SI.
+
+    Attributes
+    ----------
+    multilayer : Multilayer
+    voltage : V
+        Between the ends, those of their own included.
+    network : NetworkSolution
+        Potentials of the faces, currents into the elements.
+    """
+
+    multilayer: Multilayer
+    voltage: float
+    network: NetworkSolution
+
+    @property
+    def current_density(self) -> float:
+        """A/m^2, positive where electrons flow from left to right."""
+        return float(self.network.currents[0, 0, 0])
+
+    @property
+    def resistance_area(self) -> float:
+        """Voltage over current density, Ohm m^2; between leads the excess over their bulk."""
+        if self.voltage == 0:
+            raise InputError("voltage=0: the resistance is a ratio to it; solve with a voltage")
+        return self.voltage / self.current_density
+
+    def potential(self, z: ArrayLike) -> np.ndarray:
+        """mu_0 at positions z (m), V. On an interface what stands to its right."""
+        return self._profile(z)[0][..., 0]
+
+    def spin_accumulation(self, z: ArrayLike) -> np.ndarray:
+        """mu_s at positions z (m), V: (..., 3). On an interface what stands to its right."""
+        return self._profile(z)[0][..., 1:]
+
+    def spin_current(self, z: ArrayLike) -> np.ndarray:
+        """j_s = j_up - j_down at positions z (m), A/m^2 of electrons to the right: (..., 3)."""
+        return self._profile(z)[1][..., 1:]
+
+    def spin_currents_at_ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Spin currents that enter at the left end and leave at the right one, A/m^2."""
+        return self.network.currents[0, 0, 1:].copy(), -self.network.currents[-1, 1, 1:]
+
+    def torque(self, name: str) -> np.ndarray:
+        """The torque on a magnet: hbar/2e times the spin current across m that it takes up, J/m^2.
+
+        All of the transverse part counts, that which a finite decay length takes to the lattice too. A magnetic lead
+        takes what flows into it.
+        """
+        magnet = self.multilayer.magnet(name, 0)
+        into = self.network.currents
+        absorbed = into[list(magnet.elements), :, 1:].sum(axis=(0, 1))
+        # What leaves the last element flows on into the lead and never comes back.
+        if magnet.left_lead:
+            absorbed = absorbed - into[0, 0, 1:]
+        if magnet.right_lead:
+            absorbed = absorbed - into[-1, 1, 1:]
+        return torque_of(absorbed, np.array(magnet.direction))
+
+    def _profile(self, z: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Potentials and currents at positions, (..., 4) each."""
+        multilayer = self.multilayer
+        edges = multilayer.positions
+        z = np.asarray(z, dtype=float)
+        slack = EDGE_TOLERANCE * edges[-1]
+        if not np.all((z >= -slack) & (z <= edges[-1] + slack)):
+            raise InputError(f"z={z!r} leaves the stack; give positions from 0 to {edges[-1]:.6g} m")
+        layers = np.array([n for n, element in enumerate(multilayer.elements) if isinstance(element, Layer)])
+        if layers.size == 0:
+            raise InputError("the stack has interfaces only; there is no position inside it")
+        place = np.clip(np.searchsorted(edges[layers], z.ravel(), side="right") - 1, 0, layers.size - 1)
+        potentials, currents = np.empty((z.size, 4)), np.empty((z.size, 4))
+        for n in np.unique(place):
+            number = int(layers[n])
+            layer = multilayer.elements[number]
+            assert isinstance(layer, Layer)
+            here = place == n
+            share = np.clip((z.ravel()[here] - edges[number]) / layer.thickness, 0.0, 1.0)
+            faces = self.network.potentials[[number, number + 1]]
+            potentials[here], currents[here] = _inside(layer, faces, share)
+        return potentials.reshape(*z.shape, 4), currents.reshape(*z.shape, 4)
+
+
+def solve_multilayer(
+    multilayer: Multilayer, *, voltage: float | None = None, current_density: float | None = None
+) -> MultilayerSolution:
+    """Potentials and currents of a stack at a voltage, or at the voltage that drives a current density.
+
+    Parameters
+    ----------
+    voltage : V
+        mu_L - mu_R over e, half of it at either end, on top of the voltages that the ends have themselves.
+    current_density : A/m^2
+        Of electrons from left to right. Give one of the two.
+
+    Raises
+    ------
+    InputError
+        Where magnets are not collinear and an interface has no mixing conductance, or a magnet no transverse length.
+    """
+    if (voltage is None) == (current_density is None):
+        raise InputError(f"voltage={voltage!r}, current_density={current_density!r}; give one of the two")
+    if voltage is not None:
+        return _solved(multilayer, finite_number("voltage", voltage, "V"))
+    wanted = finite_number("current_density", current_density, "A/m^2")
+    rest, driven = _solved(multilayer, 0.0), _solved(multilayer, 1.0)
+    volts = (wanted - rest.current_density) / (driven.current_density - rest.current_density)
+    network = NetworkSolution(
+        potentials=rest.network.potentials + volts * (driven.network.potentials - rest.network.potentials),
+        currents=rest.network.currents + volts * (driven.network.currents - rest.network.currents),
+    )
+    return dataclasses.replace(driven, voltage=rest.voltage + volts * (driven.voltage - rest.voltage), network=network)
+
+
+def _solved(multilayer: Multilayer, voltage: float) -> MultilayerSolution:
+    elements, axes = multilayer.elements, multilayer.axes
+    count = len(elements)
+    pairs = np.arange(count)[:, None] + np.arange(2)
+    left, right = multilayer.left, multilayer.right
+    given = [(end.voltage or 0.0) + share * voltage for end, share in ((left, 0.5), (right, -0.5))]
+    held = [dataclasses.replace(end, voltage=volts) for end, volts in zip((left, right), given, strict=True)]
+    sources = [end.spin_accumulation for end in (left, right) if isinstance(end, Reservoir)]
+    names = [multilayer._name(n) for n in range(count)]
+    require_transverse_laws(elements, axes, pairs, {0: left, count: right}, names, sources)
+    Y = admittances(elements, axes_or_default(axes), [_normal_first(multilayer, n) for n in range(count)])
+    scale = typical(Y)
+    inner = at_node(0.0, np.zeros(COMPONENTS))
+    conditions = [terminal_condition(held[0], scale), *[inner] * (count - 1), terminal_condition(held[1], scale)]
+    return MultilayerSolution(
+        multilayer=multilayer, voltage=given[0] - given[1], network=solve_network(pairs, Y, conditions)
+    )
+
+
+def _normal_first(multilayer: Multilayer, n: int) -> bool:
+    """Whether the normal side of an interface is on the left; the left side where both are alike."""
+    before, after = multilayer._neighbours(n)
+    return before is None or after is not None
+
+
+def _parallel(a: Vector, b: Vector) -> bool:
+    return float(np.dot(a, b)) > PARALLEL_COSINE
+
+
+def _inside(layer: Layer, faces: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Potentials and currents at parts `share` (0 to 1) of a layer with given potentials at its faces, (..., 4)."""
+    m = np.array(layer.magnetization or (0.0, 0.0, 1.0))
+    R, beta = layer.resistance, layer.beta
+    s = faces[:, 1:] @ m
+    c = faces[:, 0] + beta / 2 * s
+    c_inside = c[0] + (c[1] - c[0]) * share
+    charge = np.full(share.shape, (c[0] - c[1]) / (R * (1 - beta**2)))
+    s_inside, s_current = _exponentials(layer.decay, s, share, R)
+    x = complex(layer.decay) if layer.transverse_decay_length is None else wave_number(layer) * layer.thickness
+    across = faces[:, 1:] - s[:, None] * m
+    # Multiplying mu_x + i mu_y by i turns it by a right angle about m.
+    turned = np.cross(m, across)
+    potentials, currents = np.empty((share.size, 4)), np.empty((share.size, 4))
+    potentials[:, 0] = c_inside - beta / 2 * s_inside
+    currents[:, 0] = charge
+    potentials[:, 1:] = s_inside[:, None] * m
+    currents[:, 1:] = (s_current + beta * charge)[:, None] * m
+    for face in range(2):
+        unit = np.array([1.0, 0.0]) if face == 0 else np.array([0.0, 1.0])
+        weight, flow = _exponentials(x, unit, share, R)
+        potentials[:, 1:] += weight.real[:, None] * across[face] + weight.imag[:, None] * turned[face]
+        currents[:, 1:] += flow.real[:, None] * across[face] + flow.imag[:, None] * turned[face]
+    return potentials, currents
+
+
+def _exponentials(x, ends: np.ndarray, share: np.ndarray, R: float) -> tuple[np.ndarray, np.ndarray]:
+    """s and -(1/2 rho*) ds/dz between its values at the faces, for a thickness of x decay lengths; no overflow."""
+    if x == 0:
+        return ends[0] + (ends[1] - ends[0]) * share, np.full(share.shape, (ends[0] - ends[1]) / (2 * R))
+    whole = -np.expm1(-2 * x)
+
+    def sinh(part):
+        return np.exp(-x * (1 - part)) * -np.expm1(-2 * x * part) / whole
+
+    def cosh(part):
+        return np.exp(-x * (1 - part)) * (1 + np.exp(-2 * x * part)) / whole
+
+    value = ends[0] * sinh(1 - share) + ends[1] * sinh(share)
+    flow = x / (2 * R) * (ends[0] * cosh(1 - share) - ends[1] * cosh(share))
+    return value, flow
