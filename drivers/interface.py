@@ -5,7 +5,8 @@
 
 Writes PREFIX_interface.nc (k-resolved mixing conductance, k-averaged conductances) and PREFIX_interface.png, and prints
 a table in e^2/h per cell and in 1e15 Ohm^-1 m^-2, as scattering gives them and corrected for the Sharvin resistance of
-the leads (Schep).
+the leads (Schep); and AR* and gamma of the corrected interface, r_up,down = 2 AR* (1 -+ gamma), as drift-diffusion
+takes them.
 """
 
 import functools
@@ -48,15 +49,16 @@ def observe(k, system, energy, lead):
     return _with_units(mixing.to_dataset()), xr.Dataset(sums)
 
 
-def complete(sums):
-    """All conductances of an interface that are means over k, from their sums.
+def complete(sums, area):
+    """All conductances of an interface that are means over k, from their sums; `area` of the in-plane cell in nm^2.
 
     Returns
     -------
     Dataset
         In e^2/h per cell: g_mix, the mean mixing conductance; conductance (spin), the spin counted along the
         magnetization of the other lead; sharvin (side, spin); with _corrected what is left after Schep's correction,
-        not a number for a spin that conducts nothing. And the polarization of the conductance.
+        not a number for a spin that conducts nothing. The polarization of the conductance; AR_star (Ohm m^2) and gamma
+        of the corrected conductances.
     """
     import xarray as xr
 
@@ -79,7 +81,28 @@ def complete(sums):
         "spin", skipna=False
     )
     d["polarization"].attrs = {"units": "1", "long_name": "(G_up - G_down)/(G_up + G_down)"}
+    interface = _interface(sums, area)
+    d["AR_star"] = ((), interface.AR_star, {"units": "Ohm m^2", "long_name": "AR* = (r_up + r_down)/4, corrected"})
+    d["gamma"] = ((), interface.gamma, {"units": "1", "long_name": "gamma of r_up,down = 2 AR* (1 -+ gamma)"})
     return _with_units(d).assign_attrs(shifted_weight=float(sums["shifted_weight"]))
+
+
+def _interface(sums, area):
+    """The corrected `qtorque.InterfaceParameters`, named as if the normal lead were the left one, of one side only."""
+    import qtorque as qt
+
+    G, normal, other = (sums[name].values.tolist() for name in ("conductance", "normal", "other"))
+    scattering = qt.InterfaceParameters(
+        conductance_up=G[0],
+        conductance_down=G[1],
+        mixing_conductance=complex(sums["g_mix"]),
+        sharvin_left=normal,
+        sharvin_right=other,
+        normal_leads=("left",),
+        area=area,
+        sharvin_corrected=False,
+    )
+    return qt.without_sharvin_resistance(scattering)
 
 
 def _with_units(d):
@@ -110,7 +133,9 @@ def table(d, area):
     lines += ["Sharvin conductance of the normal and the other lead"]
     for side in ("normal", "other"):
         lines += [row(f"{side} {spin}", float(d["sharvin"].sel(side=side, spin=spin))) for spin in ("up", "down")]
-    return [*lines, f"polarization (G up - G down)/(G up + G down) = {float(d['polarization']):.6f}"]
+    lines += [f"polarization (G up - G down)/(G up + G down) = {float(d['polarization']):.6f}"]
+    resistance = f"AR* = {float(d['AR_star']) * 1e15:.6f} fOhm m^2"
+    return [*lines, f"Sharvin-corrected resistance {resistance}, gamma = {float(d['gamma']):.6f}"]
 
 
 def run(options, comm):
@@ -124,6 +149,7 @@ def run(options, comm):
     mesh = qt.kmesh(options.kmesh)
     require_open_leads(system.chain(), mesh, options.energy)
     at = functools.partial(observe, system=system, energy=options.energy, lead=options.lead)
+    finish = functools.partial(complete, area=system.area)
     configuration = _stages.configuration(options)
     force = command_line.may_replace(options, configuration)
     data, picture = command_line.output_files(options.output, ENDINGS, force)
@@ -139,7 +165,7 @@ def run(options, comm):
     with command_line.resumable(options, configuration, comm) as checkpoint:
         part = checkpoint.part("scattering")
         found = _stages.solve_over_k(
-            at, complete, mesh, data, origin, force=force, comm=comm, checkpoint=part, progress=progress
+            at, finish, mesh, data, origin, force=force, comm=comm, checkpoint=part, progress=progress
         )
         if _stages.is_root(comm):
             figure = plot.mixing_conductance_map(found.picture["mixing_conductance"], found.mesh)

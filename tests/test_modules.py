@@ -58,6 +58,7 @@ LEVELS = {
     "linear_response": 8,
     "llg": 10,
     "export": 11,
+    "validation": 11,
     "plot": 12,
     "command_line": 11,
 }
