@@ -6,6 +6,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from qtorque.diffusion.circuit import one_axis
+from qtorque.diffusion.elements import Reservoir
 from qtorque.diffusion.multilayer import Magnet, Multilayer, MultilayerSolution, solve_multilayer
 from qtorque.errors import InputError, finite_number
 from qtorque.spin import direction_at
@@ -15,7 +17,7 @@ from qtorque.units import CONDUCTANCE_QUANTUM_PER_SPIN, ELEMENTARY_CHARGE, NM2
 SMALL_SINE = 1e-4
 """Below this |sin(angle)| the coefficients come from the limit: the torque itself has lost its digits there."""
 LIMIT_STEP = 2e-3
-"""rad; the coefficients are even about 0 and pi, so (4 c(step) - c(2 step))/3 misses by 4 step^4 c''''/24, some 1e-12,
+"""rad; the coefficients are even about 0 and pi, so the parabola through one and two steps misses by 4 step^4 c''''/24, some 1e-12,
 and the rounding of a torque over its sine is as small."""
 VARIABLES = {
     "resistance_area": ("Ohm m^2", "resistance times area"),
@@ -49,12 +51,23 @@ def angular_dependence(
     Raises
     ------
     InputError
-        For a stack with fewer than two magnets, and as `solve_multilayer` does.
+        For a stack with fewer than two magnets or with a source of spins at an end, for 0 or pi where a third magnet
+        is not along the fixed one, and as `solve_multilayer` does.
     """
     angles = np.array([finite_number("angle", a, "rad") for a in np.ravel(angle)])
     movable, reference = multilayer.magnet(free, -1), multilayer.magnet(fixed, 0)
     if movable.name == reference.name:
         raise InputError(f"free and fixed are both magnet {movable.name!r}; name two")
+    if any(isinstance(end, Reservoir) and any(end.spin_accumulation) for end in (multilayer.left, multilayer.right)):
+        raise InputError("spin_accumulation of an end: torques are not per volt then; use solve_multilayer")
+    others = [m for m in multilayer.magnets if m.name not in (movable.name, reference.name)]
+    askew = [m.name for m in others if not one_axis(m.direction, reference.direction)]
+    for a in angles:
+        if askew and abs(np.sin(a)) < SMALL_SINE:
+            raise InputError(
+                f"angle={a:g}: the coefficients have no limit there, magnet {askew[0]!r} is not along "
+                f"{reference.name!r}; leave the angle out, or use solve_multilayer"
+            )
     rows = np.array([_coefficients(multilayer, movable, reference, a) for a in angles])
     return xr.Dataset(
         {
@@ -113,15 +126,18 @@ def _coefficients(multilayer: Multilayer, free: Magnet, fixed: Magnet, angle: fl
     resistance = here.resistance_area
     if abs(np.sin(angle)) >= SMALL_SINE:
         return [resistance, *_decomposed(here, free, fixed, angle)]
+    middle = np.pi * round(angle / np.pi)
     near, far = (
-        np.array(_decomposed(_solution(multilayer, free, fixed, angle + step), free, fixed, angle + step))
+        np.array(_decomposed(_solution(multilayer, free, fixed, middle + step), free, fixed, middle + step))
         for step in (LIMIT_STEP, 2 * LIMIT_STEP)
     )
-    return [resistance, *((4 * near - far) / 3)]
+    return [resistance, *(near + (near - far) * (1 - ((angle - middle) / LIMIT_STEP) ** 2) / 3)]
 
 
 def _solution(multilayer: Multilayer, free: Magnet, fixed: Magnet, angle: float) -> MultilayerSolution:
-    return solve_multilayer(multilayer.turned(free.name, direction_at(angle, fixed.direction)), voltage=1.0)
+    # One volt in all, whatever the ends are held at.
+    voltage = 1.0 - ((multilayer.left.voltage or 0.0) - (multilayer.right.voltage or 0.0))
+    return solve_multilayer(multilayer.turned(free.name, direction_at(angle, fixed.direction)), voltage=voltage)
 
 
 def _decomposed(solution: MultilayerSolution, free: Magnet, fixed: Magnet, angle: float) -> list[float]:

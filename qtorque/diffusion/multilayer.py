@@ -57,8 +57,8 @@ class Multilayer:
     left, right
         A `Lead` (semi-infinite) or `Reservoir`.
     elements
-        `Layer`s and `Interface`s. An interface without magnetisation of its own belongs to the magnet beside it;
-        between two magnets that are not parallel it is refused.
+        `Layer`s and `Interface`s. An interface without magnetisation of its own belongs to the magnetic layer or lead
+        beside it; between two that are not parallel it is refused. Between two interfaces is a node of normal metal.
 
     Raises
     ------
@@ -100,13 +100,16 @@ class Multilayer:
     @functools.cached_property
     def magnets(self) -> tuple[Magnet, ...]:
         """From left to right; named by the first name among their elements, else by number from 1."""
-        everything = [self._lead_axis(self.left), *self.axes, self._lead_axis(self.right)]
+        items = [self.left, *self.elements, self.right]
+        everything = [_metal_axis(self.left), *self.axes, _metal_axis(self.right)]
         found: list[Magnet] = []
         begin = None
         for n in range(len(everything) + 1):
             axis = everything[n] if n < len(everything) else None
             before = everything[n - 1] if n else None
-            if begin is not None and (axis is None or before is None or not _parallel(before, axis)):
+            # Two lumped magnets that share a node are two, however they point.
+            apart = n < len(items) and isinstance(items[n], Interface) and isinstance(items[n - 1], Interface)
+            if begin is not None and (axis is None or before is None or apart or not _parallel(before, axis)):
                 run = range(max(begin - 1, 0), min(n - 1, len(self.elements)))
                 names = [self.elements[i].name for i in run if self.elements[i].name]
                 found.append(
@@ -162,13 +165,10 @@ class Multilayer:
         return np.concatenate([[0.0], np.cumsum(thickness)])
 
     def _neighbours(self, n: int) -> tuple[Vector | None, Vector | None]:
-        before = self.elements[n - 1].magnetization if n else self._lead_axis(self.left)
-        after = self.elements[n + 1].magnetization if n + 1 < len(self.elements) else self._lead_axis(self.right)
-        return before, after
-
-    @staticmethod
-    def _lead_axis(terminal: Terminal) -> Vector | None:
-        return terminal.magnetization if isinstance(terminal, Lead) else None
+        """Magnetisations of the metals on both sides."""
+        before = self.elements[n - 1] if n else self.left
+        after = self.elements[n + 1] if n + 1 < len(self.elements) else self.right
+        return _metal_axis(before), _metal_axis(after)
 
     def _name(self, n: int) -> str:
         name = self.elements[n].name
@@ -195,7 +195,9 @@ class MultilayerSolution:
     @property
     def current_density(self) -> float:
         """A/m^2, positive where electrons flow from left to right."""
-        return float(self.network.currents[0, 0, 0])
+        # The same everywhere; a difference of two potentials has most digits where it is largest.
+        resistances = [element.resistance * (1 - element.asymmetry**2) for element in self.multilayer.elements]
+        return float(self.network.currents[np.argmax(resistances), 0, 0])
 
     @property
     def resistance_area(self) -> float:
@@ -228,7 +230,9 @@ class MultilayerSolution:
         """
         magnet = self.multilayer.magnet(name, 0)
         into = self.network.currents
-        absorbed = into[list(magnet.elements), :, 1:].sum(axis=(0, 1))
+        absorbed = np.zeros(3)
+        if magnet.elements:
+            absorbed = into[magnet.elements[0], 0, 1:] + into[magnet.elements[-1], 1, 1:]
         # What leaves the last element flows on into the lead and never comes back.
         if magnet.left_lead:
             absorbed = absorbed - into[0, 0, 1:]
@@ -314,6 +318,10 @@ def _normal_first(multilayer: Multilayer, n: int) -> bool:
     """Whether the normal side of an interface is on the left; the left side where both are alike."""
     before, after = multilayer._neighbours(n)
     return before is None or after is not None
+
+
+def _metal_axis(item: Element | Terminal) -> Vector | None:
+    return item.magnetization if isinstance(item, Layer | Lead) else None
 
 
 def _parallel(a: Vector, b: Vector) -> bool:
