@@ -70,6 +70,14 @@ def refuse_existing(path: str | os.PathLike, force: bool = False) -> None:
         ) from None
 
 
+def save_bytes(content: bytes, path: str | os.PathLike, force: bool = False) -> None:
+    """Write a file; an existing one is replaced only with `force`, otherwise InputError."""
+    refuse_existing(path, force)
+    with replacement_of(Path(path)) as temporary:
+        _require_room(temporary, len(content))
+        temporary.write_bytes(content)
+
+
 def save_dataset(
     dataset: xr.Dataset,
     path: str | os.PathLike,

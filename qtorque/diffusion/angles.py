@@ -17,8 +17,8 @@ from qtorque.units import CONDUCTANCE_QUANTUM_PER_SPIN, ELEMENTARY_CHARGE, NM2
 SMALL_SINE = 1e-4
 """Below this |sin(angle)| the coefficients come from the limit: the torque itself has lost its digits there."""
 LIMIT_STEP = 2e-3
-"""rad; the coefficients are even about 0 and pi, so the parabola through one and two steps misses by 4 step^4 c''''/24, some 1e-12,
-and the rounding of a torque over its sine is as small."""
+"""rad; the coefficients are even about 0 and pi, so the parabola through one and two steps misses by
+4 step^4 c''''/24, some 1e-11, and the rounding of a torque over its sine is smaller."""
 VARIABLES = {
     "resistance_area": ("Ohm m^2", "resistance times area"),
     "damping_like": ("J/(m^2 V)", "damping-like torque coefficient on the free magnet per volt"),

@@ -18,8 +18,8 @@ def interface_from(
 ) -> Interface:
     """The `Interface` with the conductances per area of `InterfaceParameters`.
 
-    Take parameters with the Sharvin correction (`sharvin_corrected=True`) between diffusive layers and nodes: scattering
-    values hold the contact resistance of ballistic leads, which a diffusive metal does not have.
+    Take parameters with the Sharvin correction (`sharvin_corrected=True`) between diffusive layers and nodes:
+    scattering values hold the contact resistance of ballistic leads, which a diffusive metal does not have.
 
     Parameters
     ----------

@@ -111,7 +111,8 @@ class Circuit:
     Raises
     ------
     InputError
-        For names that are unknown or given twice, a circuit without terminals, a magnetic interface without direction.
+        For names that are unknown or given twice, parts of the circuit without a voltage, a magnetic interface without
+        direction.
     """
 
     nodes: Mapping[str, Node]
@@ -127,6 +128,8 @@ class Circuit:
             raise InputError(f"{twice[0]!r} is both a node and a terminal; give them different names")
         if not any(terminal.voltage is not None for terminal in self.terminals.values()):
             raise InputError("no terminal has a voltage; give at least one Reservoir or Lead that does")
+        if not self.connections:
+            raise InputError("connections=[]: give at least one Connection")
         names = [connection.name for connection in self.connections]
         for connection in self.connections:
             for end in (connection.source, connection.target):
@@ -140,6 +143,21 @@ class Circuit:
                 raise InputError(f"connection {connection.name!r}: a magnetic interface; give it a magnetization=")
             if element.magnetization is None and any(connection.precession):
                 raise InputError(f"connection {connection.name!r}: precession= without magnetization=; give both")
+        floating = self._floating()
+        if floating:
+            raise InputError(f"node {floating[0]!r} is joined to no terminal with a voltage; connect it to one")
+
+    def _floating(self) -> list[str]:
+        """Nodes and terminals from which no terminal with a voltage is reached."""
+        reached = {name for name, terminal in self.terminals.items() if terminal.voltage is not None}
+        ends = [{connection.source, connection.target} for connection in self.connections]
+        before = 0
+        while before < len(reached):
+            before = len(reached)
+            for pair in ends:
+                if pair & reached:
+                    reached |= pair
+        return [name for name in self.places if name not in reached]
 
     @functools.cached_property
     def places(self) -> dict[str, int]:
@@ -223,23 +241,27 @@ def solve_circuit(circuit: Circuit) -> CircuitSolution:
     terminals = {places[name]: terminal for name, terminal in circuit.terminals.items()}
     axes = [element.magnetization for element in elements]
     names = [f"connection {connection.name!r}" for connection in connections]
-    precession = np.array([connection.precession for connection in connections]).reshape(-1, 3)
-    sources = [node.spin_current for node in circuit.nodes.values()]
-    sources += [t.spin_accumulation for t in circuit.terminals.values() if isinstance(t, Reservoir)]
-    require_transverse_laws(elements, axes, pairs, terminals, names, [*sources, *precession])
     m = axes_or_default(axes)
+    precession = np.array([_across(c.precession, axis) for c, axis in zip(connections, m, strict=True)])
+    fed = {places[name]: node.spin_current for name, node in circuit.nodes.items()}
+    require_transverse_laws(elements, axes, pairs, terminals, names, fed=fed, precession=precession)
     Y = admittances(elements, m, [True] * len(elements)) * area[:, None, None, None, None]
     conditions = [
         at_node(node.spin_flip_conductance, np.array([node.charge_current, *node.spin_current]))
         for node in circuit.nodes.values()
     ] + [terminal_condition(terminal, typical(Y)) for terminal in circuit.terminals.values()]
-    pumping = HBAR / ELEMENTARY_CHARGE * (precession - np.sum(precession * m, axis=1, keepdims=True) * m)
+    pumping = HBAR / ELEMENTARY_CHARGE * precession
     return CircuitSolution(circuit=circuit, network=solve_network(pairs, Y, conditions, pumping))
 
 
 def is_magnetic(element: Element) -> bool:
     """Whether an element treats spins unlike, so that it needs a direction."""
     return isinstance(element, Interface) and (element.gamma != 0 or element.mixing_conductance is not None)
+
+
+def _across(omega: Vector, m: np.ndarray) -> np.ndarray:
+    """The part of an angular velocity that pumps; nothing, not even rounding, of one along m."""
+    return np.zeros(3) if one_axis(omega, m) else np.asarray(omega) - np.dot(omega, m) * m
 
 
 def torque_of(lost: np.ndarray, m: np.ndarray) -> np.ndarray:
@@ -278,16 +300,27 @@ def require_transverse_laws(
     pairs: np.ndarray,
     terminals: Mapping[int, Terminal],
     names: Sequence[str],
-    sources: Sequence[Vector],
+    *,
+    fed: Mapping[int, Vector],
+    precession: np.ndarray,
 ) -> None:
     """InputError where spin across a magnetisation can arise and an element does not say what becomes of it.
 
     Where all magnetisations and sources lie on one axis there is none. Otherwise a magnetic interface needs a mixing
     conductance, and a magnet without decay length needs interfaces at its faces that let no transverse spin in.
+
+    Parameters
+    ----------
+    fed
+        Spin currents from outside, by place.
+    precession : (elements, 3)
+        Of each element across its axis, rad/s.
     """
+    ends = terminals.values()
     vectors = [axis for axis in axes if axis is not None]
-    vectors += [t.magnetization for t in terminals.values() if isinstance(t, Lead) and t.magnetization is not None]
-    vectors += [source for source in sources if np.any(source)]
+    vectors += [end.magnetization for end in ends if isinstance(end, Lead) and end.magnetization is not None]
+    vectors += [end.spin_accumulation for end in ends if isinstance(end, Reservoir) and any(end.spin_accumulation)]
+    vectors += [source for source in [*fed.values(), *precession] if np.any(source)]
     if all(one_axis(vectors[0], vector) for vector in vectors):
         return
     at: dict[int, list[int]] = {}
@@ -299,12 +332,18 @@ def require_transverse_laws(
         """Whether nothing but the element's own magnet is at that node, so that no transverse spin comes in there."""
         axis = axes[number]
         terminal = terminals.get(place)
+        if not one_axis(axis, fed.get(place, (0.0, 0.0, 0.0))) or (terminal and np.any(precession[number])):
+            return False
         if isinstance(terminal, Lead) and not one_axis(axis, terminal.magnetization):
             return False
         if isinstance(terminal, Reservoir) and not one_axis(axis, terminal.spin_accumulation):
             return False
         return all(
-            one_axis(axis, axes[other]) and _lets_nothing_in(elements[other]) for other in at[place] if other != number
+            one_axis(axis, axes[other])
+            and _lets_nothing_in(elements[other])
+            and np.array_equal(precession[other], precession[number])
+            for other in at[place]
+            if other != number
         )
 
     for number, element in enumerate(elements):

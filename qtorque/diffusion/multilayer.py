@@ -23,7 +23,7 @@ from qtorque.diffusion.circuit import (
     torque_of,
     typical,
 )
-from qtorque.diffusion.elements import Element, Interface, Layer, Lead, Reservoir, Terminal, Vector
+from qtorque.diffusion.elements import Element, Interface, Layer, Lead, Terminal, Vector
 from qtorque.diffusion.network import COMPONENTS, NetworkSolution, admittances, at_node, solve_network, wave_number
 from qtorque.errors import InputError, finite_number
 from qtorque.spin import unit_vector
@@ -195,9 +195,9 @@ class MultilayerSolution:
     @property
     def current_density(self) -> float:
         """A/m^2, positive where electrons flow from left to right."""
-        # The same everywhere; a difference of two potentials has most digits where it is largest.
+        # The same everywhere but for rounding, which is small where the voltage falls and cancels in the sum of it.
         resistances = [element.resistance * (1 - element.asymmetry**2) for element in self.multilayer.elements]
-        return float(self.network.currents[np.argmax(resistances), 0, 0])
+        return float(np.average(self.network.currents[:, 0, 0], weights=resistances))
 
     @property
     def resistance_area(self) -> float:
@@ -302,9 +302,9 @@ def _solved(multilayer: Multilayer, voltage: float) -> MultilayerSolution:
     left, right = multilayer.left, multilayer.right
     given = [(end.voltage or 0.0) + share * voltage for end, share in ((left, 0.5), (right, -0.5))]
     held = [dataclasses.replace(end, voltage=volts) for end, volts in zip((left, right), given, strict=True)]
-    sources = [end.spin_accumulation for end in (left, right) if isinstance(end, Reservoir)]
     names = [multilayer._name(n) for n in range(count)]
-    require_transverse_laws(elements, axes, pairs, {0: left, count: right}, names, sources)
+    at_rest = np.zeros((count, 3))
+    require_transverse_laws(elements, axes, pairs, {0: left, count: right}, names, fed={}, precession=at_rest)
     Y = admittances(elements, axes_or_default(axes), [_normal_first(multilayer, n) for n in range(count)])
     scale = typical(Y)
     inner = at_node(0.0, np.zeros(COMPONENTS))

@@ -173,7 +173,7 @@ def solve_network(
     Raises
     ------
     InputError
-        Where the potentials are not determined: a node that no current reaches.
+        Where the potentials are not determined: a node that no current or spin current reaches.
     """
     n = len(conditions)
     rows = np.stack([condition.rows for condition in conditions])
@@ -201,7 +201,10 @@ def solve_network(
     try:
         factors = scipy.sparse.linalg.splu(matrix)
     except RuntimeError:
-        raise InputError("the potentials are not determined; connect every node to a terminal with a voltage") from None
+        raise InputError(
+            "the potentials are not determined: spins across the magnets have no way out of some node; "
+            "give mixing_conductance= above 0 or spin_flip_conductance="
+        ) from None
     potentials = factors.solve(given.ravel()).reshape(n, COMPONENTS)
     currents = np.einsum("esaub,eub->esa", Y, potentials[pairs] - offset)
     return NetworkSolution(potentials=potentials, currents=currents)

@@ -13,16 +13,9 @@ TCL_WORD = re.compile(r'\{([^{}]*)\}|"([^"]*)"|(\S+)')
 """A word of a Tcl list: in braces, in quotes, or plain."""
 
 
-def save_bytes(content: bytes, path: str | os.PathLike[str], force: bool = False) -> None:
-    """Write a file; an existing one is replaced only with `force`, otherwise InputError."""
-    store.refuse_existing(path, force)
-    with store.replacement_of(Path(path)) as temporary:
-        temporary.write_bytes(content)
-
-
 def save_script(text: str, path: str | os.PathLike[str], force: bool = False) -> None:
     """Write a script such as that of `mumax3_snippet`; an existing file is replaced only with `force`."""
-    save_bytes(text.encode(), path, force)
+    store.save_bytes(text.encode(), path, force)
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:

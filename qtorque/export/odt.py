@@ -13,8 +13,9 @@ import re
 import numpy as np
 import xarray as xr
 
+from qtorque import store
 from qtorque.errors import InputError
-from qtorque.export.files import read_bytes, save_bytes, tcl_words
+from qtorque.export.files import read_bytes, tcl_words
 
 HEAD = "# ODT 1.0"
 QUOTED_AWAY = re.compile(r'[{}"\\#\n\r]')
@@ -69,7 +70,7 @@ def save_odt(
         *(" ".join(repr(float(x)) for x in row) for row in np.column_stack([x for _, x in columns.values()])),
         "# Table End",
     ]
-    save_bytes(("\n".join(lines) + "\n").encode(), path, force)
+    store.save_bytes(("\n".join(lines) + "\n").encode(), path, force)
 
 
 def read_odt(path: str | os.PathLike[str]) -> xr.Dataset:

@@ -13,8 +13,9 @@ import re
 
 import numpy as np
 
+from qtorque import store
 from qtorque.errors import InputError
-from qtorque.export.files import read_bytes, save_bytes, tcl_words
+from qtorque.export.files import read_bytes, tcl_words
 from qtorque.llg.macrospin import require_positive
 
 HEAD = "# OOMMF OVF 2.0"
@@ -103,7 +104,7 @@ def save_ovf(
         kind, check = CHECKED[representation]
         data = np.concatenate([[check], rows.ravel()]).astype(kind).tobytes()
     tail = f"\n# End: Data {representation}\n# End: Segment\n"
-    save_bytes("\n".join(lines).encode() + data + tail.encode(), path, force)
+    store.save_bytes("\n".join(lines).encode() + data + tail.encode(), path, force)
 
 
 def read_ovf(path: str | os.PathLike[str]) -> VectorField:

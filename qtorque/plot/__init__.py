@@ -6,10 +6,12 @@ returned figure shows itself. `save_figure` writes one to a file. matplotlib is 
 
 from qtorque.plot._figure import save_figure
 from qtorque.plot.activation import lifetime
+from qtorque.plot.diffusion import diffusive_valve, diffusive_valve_versus
 from qtorque.plot.phases import hysteresis, phase_diagram
 from qtorque.plot.resonance import spin_torque_resonance
 from qtorque.plot.slonczewski_fit import slonczewski_fit
 from qtorque.plot.spectra import noise_spectrum, oscillator_spectrum
+from qtorque.plot.spin_hall import spin_hall_bilayer
 from qtorque.plot.switching import switching_probability
 from qtorque.plot.trajectory import trajectory_on_sphere
 from qtorque.plot.transport import (
@@ -27,6 +29,7 @@ from qtorque.plot.transport import (
     transmission_map,
     transmitted_mixing_versus_thickness,
 )
+from qtorque.plot.validation import model_comparison, spacer_resistance, specular_spacer
 from qtorque.plot.write_error import switching_times, write_error_rate
 
 __all__ = [
@@ -34,17 +37,23 @@ __all__ = [
     "complex_bands",
     "configuration_average",
     "coupling_versus_thickness",
+    "diffusive_valve",
+    "diffusive_valve_versus",
     "hysteresis",
     "lattice",
     "layer_profile",
     "lifetime",
     "mixing_conductance_map",
+    "model_comparison",
     "noise_spectrum",
     "nonlocal_resistance",
     "oscillator_spectrum",
     "phase_diagram",
     "save_figure",
     "slonczewski_fit",
+    "spacer_resistance",
+    "specular_spacer",
+    "spin_hall_bilayer",
     "spin_torque_resonance",
     "switching_probability",
     "switching_times",

@@ -1,0 +1,213 @@
+"""A valve with a clean spacer: phases averaged over its thickness, momenta conserved, and where circuit theory fails.
+
+In a specular spacer every momentum is a problem of its own. Averaged over the phase of a round trip only those terms
+survive that go back and forth alike in both amplitudes of a product, and what is left is a theory of intensities: for
+the spinor amplitudes r_L, r_R of both interfaces the distribution matrix rho that moves to the right obeys
+
+    rho = T_L + M rho M^dagger,  M = r_L r_R,  T_L = 1 - r_L r_L^dagger,
+
+and the currents are those of rho - r_R rho r_R^dagger. Of collinear magnets it is 1/T = 1/T_a + 1/T_b - 1 for each
+spin. Circuit theory mixes all momenta in the spacer instead; G. E. W. Bauer et al., Phys. Rev. B 67, 094421 (2003)
+(from memory) need a diffuse spacer for it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from qtorque.brillouin import KSet
+from qtorque.diffusion import Interface, Multilayer, Reservoir, interface_from
+from qtorque.errors import InputError
+from qtorque.extraction import interface_parameters
+from qtorque.linear_response import linear_torkance
+from qtorque.scattering import Scattering, solve
+from qtorque.spin import PAULI, direction_at, su2
+from qtorque.units import conductance_per_area, torkance_per_area
+from qtorque.validation.comparison import Comparison
+from qtorque.validation.models import UP, predictions
+from qtorque.validation.samples import CONDUCTANCE_UNIT, TORKANCE_UNIT, Build
+from qtorque.validation.studies import ASSUMPTIONS, CIRCUIT, LABELS, Run
+
+PER_MOMENTUM = "circuit theory at every momentum"
+NO_ISOTROPY = "want of isotropy: a specular spacer conserves the momentum that circuit theory takes as randomised"
+CLOSED = 1e-12
+"""Transmission of an interface below which a momentum is taken as closed: evanescent, or a gap of the magnet."""
+SMALL_SINE = 1e-4
+"""Below this |sin(angle)| there is no coefficient of a torque."""
+
+
+def smooth_weights(count: int) -> np.ndarray:
+    """Weights of `count` thicknesses, exp(-1/(x (1 - x))): sums over phases converge faster than any power of it."""
+    x = (np.arange(count) + 0.5) / count
+    weights = np.exp(-1 / (x * (1 - x)))
+    return weights / weights.sum()
+
+
+def antiparallel_transmissions(build: Build, *, kset: KSet, layers: Sequence[int], energy: float = 0.0) -> np.ndarray:
+    """Transmission per spin of the antiparallel valve at every momentum, averaged over the thicknesses: (k,)."""
+    weights = smooth_weights(len(layers))
+    total = np.zeros(kset.size)
+    for count, weight in zip(layers, weights, strict=True):
+        s = solve(build(spacer_layers=count), energy=energy, kmesh=kset, angle=np.pi)
+        total += 0.5 * weight * s.probabilities("left", "right").sum(axis=(1, 2))
+    return total
+
+
+def reflections(s: Scattering) -> tuple[np.ndarray, np.ndarray]:
+    """Amplitudes r_up, r_down of the normal lead of an interface N|F of one band, 1 where the lead has no channel.
+
+    InputError for several channels.
+    """
+    r = s.reflection("left")
+    if s.open_channels[:, 0].max() > 1 or s.lead_magnetic[0]:
+        raise InputError("a specular spacer is compared for one normal band; take a single-band system N|F")
+    closed = s.open_channels[:, 0, 0] == 0
+    # No index of a channel where none is open at any momentum.
+    up, down = (r[:, n, n, 0, 0] if r.shape[-1] else np.ones(len(closed), complex) for n in range(2))
+    return np.where(closed, 1.0, up), np.where(closed, 1.0, down)
+
+
+def incoherent_transmission(T_first: np.ndarray, T_second: np.ndarray) -> np.ndarray:
+    """1/T = 1/T_a + 1/T_b - 1; 0 where either is closed."""
+    product = T_first * T_second
+    is_open = (T_first > CLOSED) & (T_second > CLOSED)
+    return np.where(is_open, product / np.where(is_open, T_first + T_second - product, 1.0), 0.0)
+
+
+def incoherent_response(up: np.ndarray, down: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """Conductance (k,) and spin current in the spacer (k, 3) at every momentum, e^2/h and per unit window.
+
+    Two equal interfaces with the amplitudes up, down (k,), the right magnet at `angle` to the left one, which is along
+    z. The spin current is Tr sigma j of the current matrix j; divided by 4 pi it is eV per cell and volt.
+    """
+    U = su2(direction_at(angle, UP))
+    left = np.zeros((len(up), 2, 2), dtype=complex)
+    left[:, 0, 0], left[:, 1, 1] = up, down
+    right = U @ left @ U.conj().T
+    enters = np.eye(2) - left @ left.conj().swapaxes(1, 2)
+    trip = left @ right
+    kernel = np.einsum("kab,kcd->kacbd", trip, trip.conj()).reshape(-1, 4, 4)
+    # A spin that never enters is never lost on its way either: the inverse leaves out what has no loss.
+    rho = (np.linalg.pinv(np.eye(4) - kernel, rcond=CLOSED) @ enters.reshape(-1, 4, 1)).reshape(-1, 2, 2)
+    j = rho - right @ rho @ right.conj().swapaxes(1, 2)
+    return np.trace(j, axis1=1, axis2=2).real, np.einsum("aij,kji->ka", PAULI[1:], j).real
+
+
+def incoherent_quantities(
+    up: np.ndarray, down: np.ndarray, weights: np.ndarray, angle: Sequence[float], area: float
+) -> np.ndarray:
+    """(conductance, damping_like on the right magnet) summed over the momenta, SI: (2, angles); no torque at 0, pi."""
+    found = np.full((2, len(angle)), np.nan)
+    p = np.array(UP)
+    for n, a in enumerate(angle):
+        G, spin = incoherent_response(up, down, a)
+        found[0, n] = conductance_per_area(weights @ G, area)
+        m = direction_at(a, UP)
+        pull = np.cross(m, np.cross(p, m))
+        if abs(np.sin(a)) > SMALL_SINE:
+            torque = (weights @ spin) @ pull / (pull @ pull) / (4 * np.pi)
+            found[1, n] = torkance_per_area(torque, area)
+    return found
+
+
+def coherent_quantities(
+    build: Build, *, kset: KSet, layers: Sequence[int], angle: Sequence[float], energy: float, run: Run
+) -> np.ndarray:
+    """The same from quantum transport, averaged over the thicknesses of the spacer."""
+    weights = smooth_weights(len(layers))
+    found = []
+    for count in layers:
+        d = linear_torkance(
+            build(spacer_layers=count), angle=angle, kmesh=kset, energy=energy,
+            **run.arguments(f"specular {count}", "") | {"progress": None},
+        )  # fmt: skip
+        area = d.attrs["cell_area"]
+        G = conductance_per_area(d["conductance"].values, area)
+        found.append([G, torkance_per_area(d["damping_like"].values, area)])
+    return np.tensordot(weights, np.array(found), axes=1)
+
+
+def corrected_valve(s: Scattering) -> Multilayer:
+    """Circuit theory of two equal interfaces F|N between magnets that are the reservoirs: the spacer is one node.
+
+    The contact resistance is taken off on the side of the spacer; the magnets are ballistic reservoirs and keep theirs.
+    """
+    parameters = interface_parameters(s, corrected_sides=("left",))
+    element = interface_from(parameters, magnetization=UP)
+    return Multilayer(left=Reservoir(), elements=[_named(element, "fixed"), _named(element, "free")], right=Reservoir())
+
+
+def specular_comparisons(
+    build: Build, *, kset: KSet, layers: Sequence[int], angle: Sequence[float], energy: float, run: Run
+) -> tuple[list[Comparison], xr.Dataset]:
+    """A clean valve F|N|F averaged over its thickness, beside circuit theory at every momentum and of all together.
+
+    Parameters
+    ----------
+    build
+        build(spacer_layers=n): two equal magnets as leads and n layers between them; n = 0 is the interface N|F.
+
+    Returns
+    -------
+    comparisons; the transmissions per spin of the antiparallel valve at every momentum (Dataset)
+    """
+    s = solve(build(spacer_layers=0), energy=energy, kmesh=kset)
+    up, down = reflections(s)
+    assert s.area is not None, "a stack has an in-plane cell"
+    T_up, T_down = (1 - np.abs(r) ** 2 for r in (up, down))
+    quantum = antiparallel_transmissions(build, kset=kset, layers=layers, energy=energy)
+    incoherent = incoherent_transmission(T_up, T_down)
+    valve = corrected_valve(s)
+    circuit = predictions(valve, [np.pi])[0, 0] / 2 / conductance_per_area(1, s.area)
+    weights = kset.weights
+    point: dict[str, Any] = {"coordinate": "", "coordinate_unit": "", "at": np.zeros(1)}
+    summed: dict[str, Any] = {
+        "quantity": "antiparallel transmission per spin",
+        "unit": "per cell",
+        "quantum": np.array([weights @ quantum]),
+    }
+    found = [
+        Comparison(model=PER_MOMENTUM, found=np.array([weights @ incoherent]), **summed, **point),
+        Comparison(model=CIRCUIT, found=np.array([circuit]), assumption=NO_ISOTROPY, **summed, **point),
+    ]
+    coherent = coherent_quantities(build, kset=kset, layers=layers, angle=angle, energy=energy, run=run)
+    per_momentum = incoherent_quantities(up, down, weights, angle, s.area)
+    of_all = predictions(valve, angle)[:2]
+    for row, (name, unit) in enumerate((("conductance", CONDUCTANCE_UNIT), ("damping_like", TORKANCE_UNIT))):
+        kept = np.flatnonzero((row == 0) | (np.abs(np.sin(angle)) > SMALL_SINE))
+        for model, values in ((PER_MOMENTUM, per_momentum), (CIRCUIT, of_all)):
+            found.append(
+                Comparison(
+                    quantity=LABELS[name],
+                    unit=unit,
+                    model=model,
+                    coordinate="angle",
+                    coordinate_unit="deg",
+                    at=np.rad2deg(np.asarray(angle))[kept],
+                    quantum=coherent[row, kept],
+                    found=values[row, kept],
+                    assumption=NO_ISOTROPY if model == CIRCUIT else ASSUMPTIONS[CIRCUIT],
+                )
+            )
+    momenta = xr.Dataset(
+        {
+            "quantum": (
+                "k",
+                quantum,
+                {"units": "1", "long_name": "transmission per spin, antiparallel, mean over thickness"},
+            ),
+            "incoherent": ("k", incoherent, {"units": "1", "long_name": "1/(1/T_up + 1/T_down - 1)"}),
+            "weight": ("k", weights, {"units": "1", "long_name": "weight in a sum over k"}),
+        },
+        attrs={"circuit": float(circuit)},
+    )
+    return found, momenta
+
+
+def _named(element: Interface, name: str) -> Interface:
+    return dataclasses.replace(element, magnetization=UP, name=name)

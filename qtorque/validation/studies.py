@@ -1,0 +1,400 @@
+"""What the report asks: a disordered valve versus angle, spacer thickness and disorder, and one magnet alone.
+
+Every study samples a lattice and its parts, builds the models from the parts, and returns comparisons. SI, per area.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from qtorque.diffusion import Interface, Layer, Multilayer, Reservoir, interface_from, solve_multilayer
+from qtorque.diffusion.elements import Element
+from qtorque.extraction import without_sharvin_resistance
+from qtorque.interfaces import InterfaceParameters
+from qtorque.parallel import Checkpoint
+from qtorque.units import conductance_per_area
+from qtorque.validation.comparison import Comparison, Verdict, judge, nearest
+from qtorque.validation.models import QUANTITIES, UP, predictions, spacer_resistance, valve, without_transmission
+from qtorque.validation.samples import (
+    CONDUCTANCE_UNIT,
+    TORKANCE_UNIT,
+    Build,
+    jackknife,
+    mean_parameters,
+    slab_samples,
+    valve_samples,
+)
+from qtorque.validation.user_table import QUANTITIES as USER_QUANTITIES
+from qtorque.validation.user_table import UserTable
+
+CIRCUIT = "circuit theory, Sharvin-corrected"
+UNCORRECTED = "circuit theory without Sharvin correction"
+THICK = "circuit theory of thick magnets"
+DIFFUSION = "drift-diffusion, one resistivity"
+NO_CORRECTION = "no Sharvin correction: the contact resistance of ballistic leads is counted between diffusive metals"
+THICK_MAGNET = "thin magnet: transverse spin passes through it, and the model has none transmitted"
+OHMIC = "coherence in the spacer: its resistance is not proportional to its thickness"
+LABELS = {
+    "conductance": "conductance",
+    "magnetoresistance": "angular magnetoresistance",
+    "damping_like": "damping-like torque, free",
+    "field_like": "field-like torque, free",
+    "damping_like_fixed": "damping-like torque, fixed",
+    "field_like_fixed": "field-like torque, fixed",
+}
+"""What the quantities are called in the report."""
+UNITS = {"conductance": CONDUCTANCE_UNIT, "magnetoresistance": "1"}
+USER_LABELS = {
+    "conductance": "conductance",
+    "torque": "damping-like torque",
+    "torque_efficiency": "damping-like torque per current",
+}
+"""What the columns of a user's table are called."""
+SAME_ANGLE = 1e-9
+"""rad; angles that agree to this are one."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How many configurations of the valve and of its parts, on meshes of how many momenta a side; seed and energy."""
+
+    configurations: int
+    part_configurations: int
+    momenta: int
+    part_momenta: int
+    seed: int
+    energy: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Parts:
+    """Scattering values of the two magnets, each a slab between normal leads, configuration by configuration."""
+
+    fixed: list[InterfaceParameters]
+    free: list[InterfaceParameters]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Run:
+    """Where a study runs: ranks, checkpoint, and whether it tells how far it is."""
+
+    comm: object = None
+    checkpoint: Checkpoint | None = None
+    progress: bool = False
+
+    def arguments(self, name: str, label: str) -> dict:
+        """For functions that sample."""
+        part = self.checkpoint.part(name) if self.checkpoint else None
+        return {"comm": self.comm, "checkpoint": part, "progress": label if self.progress else None}
+
+
+def sample_parts(build: Build, sampling: Sampling, run: Run) -> Parts:
+    """Both magnets of the valve, alone."""
+
+    def slab(name: str, left_out: str) -> list[InterfaceParameters]:
+        return _parts(
+            functools.partial(build, spacer_layers=0, **{f"{left_out}_layers": 0}), sampling, run, name,
+            f"{name} magnet", 1 if name == "fixed" else 2,
+        )  # fmt: skip
+
+    return Parts(fixed=slab("fixed", "free"), free=slab("free", "fixed"))
+
+
+def sample_spacer(build: Build, sampling: Sampling, run: Run, name: str, **changed) -> list[InterfaceParameters]:
+    """The spacer alone, some parameters of its build() changed; a `name` for its checkpoint."""
+    alone = functools.partial(build, fixed_layers=0, free_layers=0, **changed)
+    return _parts(alone, sampling, run, name, name, 3)
+
+
+def sample_composite(build: Build, sampling: Sampling, run: Run) -> list[InterfaceParameters]:
+    """The spacer and the free magnet behind it, without the fixed one: N|F|N."""
+    alone = functools.partial(build, fixed_layers=0)
+    return _parts(alone, sampling, run, "composite", "spacer and free magnet", 4)
+
+
+def _parts(build: Build, sampling: Sampling, run: Run, name: str, label: str, stream: int) -> list[InterfaceParameters]:
+    return slab_samples(
+        build, configurations=sampling.part_configurations, momenta=sampling.part_momenta,
+        seed=10 * sampling.seed + stream, energy=sampling.energy, **run.arguments(name, label),
+    )  # fmt: skip
+
+
+def sample_valve(
+    build: Build, angle: Sequence[float], sampling: Sampling, run: Run, name: str = "valve", **changed
+) -> xr.Dataset:
+    """The whole valve, some parameters of its build() changed."""
+    return valve_samples(
+        functools.partial(build, **changed), angle=angle, configurations=sampling.configurations,
+        momenta=sampling.momenta, seed=10 * sampling.seed, energy=sampling.energy, **run.arguments(name, name),
+    )  # fmt: skip
+
+
+def measured(samples: xr.Dataset) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Means and standard errors over the configurations of all `LABELS`, arrays over the angle.
+
+    The magnetoresistance is R(angle)/R(first angle) - 1 of the mean conductances; its error knows that one sample gave
+    both.
+    """
+    stacked = np.stack([samples[name].values for name in QUANTITIES], axis=1)
+
+    def means(rows) -> np.ndarray:
+        return _with_magnetoresistance(np.mean(rows, axis=0))
+
+    values, errors = jackknife(means, list(stacked))
+    names = [*QUANTITIES, "magnetoresistance"]
+    return dict(zip(names, values, strict=True)), dict(zip(names, errors, strict=True))
+
+
+def _with_magnetoresistance(quantities: np.ndarray) -> np.ndarray:
+    """(quantities, angles) with one more row, R(angle)/R(first) - 1."""
+    return np.concatenate([quantities, quantities[:1, :1] / quantities[:1] - 1])
+
+
+def angular_models(
+    parts: Parts, spacer: list[InterfaceParameters], thickness: float, angle: Sequence[float], resistivity: float | None
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Values and standard errors of every model, shape (quantities and magnetoresistance, angles).
+
+    `thickness` (m) of the spacer; `resistivity` (Ohm m) is that of the drift-diffusion model, None leaves it out.
+    """
+
+    def layer(resistance: float) -> Layer:
+        return Layer(thickness=thickness, rho_star=resistance / thickness, name="spacer")
+
+    def model(change: Callable[[InterfaceParameters], InterfaceParameters], *, sharvin_corrected: bool = True):
+        def values(fixed, free, alone) -> np.ndarray:
+            resistance = spacer_resistance(mean_parameters(alone))
+            left, right = change(mean_parameters(fixed)), change(mean_parameters(free))
+            stack = valve(left, right, layer(resistance), sharvin_corrected=sharvin_corrected)
+            return _with_magnetoresistance(predictions(stack, angle))
+
+        return jackknife(values, parts.fixed, parts.free, spacer)
+
+    def unchanged(parameters: InterfaceParameters) -> InterfaceParameters:
+        return parameters
+
+    found = {
+        CIRCUIT: model(unchanged),
+        UNCORRECTED: model(unchanged, sharvin_corrected=False),
+        THICK: model(without_transmission),
+    }
+    if resistivity is not None:
+
+        def diffusive(fixed, free) -> np.ndarray:
+            stack = valve(mean_parameters(fixed), mean_parameters(free), layer(resistivity * thickness))
+            return _with_magnetoresistance(predictions(stack, angle))
+
+        found[DIFFUSION] = jackknife(diffusive, parts.fixed, parts.free)
+    return found
+
+
+ASSUMPTIONS = {CIRCUIT: "", UNCORRECTED: NO_CORRECTION, THICK: THICK_MAGNET, DIFFUSION: OHMIC}
+"""What each model takes for granted and the first does not."""
+
+
+def angular_comparisons(
+    samples: xr.Dataset, models: dict[str, tuple[np.ndarray, np.ndarray]], angle: Sequence[float]
+) -> list[Comparison]:
+    """Every quantity of every model at the angles where it is defined, quantum values from `sample_valve`."""
+    quantum, error = measured(samples)
+    names = [*QUANTITIES, "magnetoresistance"]
+    angles = np.asarray(angle, dtype=float)
+    found = []
+    for name in LABELS:
+        # No resistance differs from itself: the first angle says nothing.
+        kept = slice(1, None) if name == "magnetoresistance" else slice(None)
+        for model, (values, errors) in models.items():
+            row = names.index(name)
+            found.append(
+                Comparison(
+                    quantity=LABELS[name],
+                    unit=UNITS.get(name, TORKANCE_UNIT),
+                    model=model,
+                    coordinate="angle",
+                    coordinate_unit="deg",
+                    at=np.rad2deg(angles[kept]),
+                    quantum=quantum[name][kept],
+                    quantum_error=error[name][kept],
+                    found=values[row, kept],
+                    found_error=errors[row, kept],
+                    assumption=ASSUMPTIONS[model],
+                )
+            )
+    return found
+
+
+def resistance_of_spacers(spacers: dict[float, list[InterfaceParameters]]) -> xr.Dataset:
+    """rho* t of every spacer versus its thickness (m), and the line through them: rho* and its standard error.
+
+    A straight line with an offset would hold coherence at the ends of the spacer; the model has a resistivity alone, so
+    the line goes through zero. Least squares with weights 1/error^2.
+    """
+    thickness = np.array(sorted(spacers))
+    pairs = [jackknife(lambda rows: np.array(spacer_resistance(mean_parameters(rows))), spacers[t]) for t in thickness]
+    resistance, error = (np.array([float(pair[i]) for pair in pairs]) for i in range(2))
+    weight = 1 / error**2
+    spread = np.sum(weight * thickness**2)
+    rho = float(np.sum(weight * thickness * resistance) / spread)
+    unit = {"units": "m", "long_name": "thickness of the spacer"}
+    area = "Ohm m^2"
+    return xr.Dataset(
+        {
+            "resistance": ("thickness", resistance, {"units": area, "long_name": "resistance of the spacer alone"}),
+            "resistance_error": ("thickness", error, {"units": area, "long_name": "its standard error"}),
+            "resistivity": ((), rho, {"units": "Ohm m", "long_name": "rho* of the spacer"}),
+            "resistivity_error": ((), 1 / math.sqrt(spread), {"units": "Ohm m", "long_name": "its standard error"}),
+        },
+        {"thickness": ("thickness", thickness, unit)},
+    )
+
+
+def single_magnet_comparisons(
+    composite: list[InterfaceParameters], magnet: list[InterfaceParameters], spacer: list[InterfaceParameters]
+) -> list[Comparison]:
+    """Reservoir | disordered metal | magnet | reservoir, N|F|N: conductance, polarisation and mixing conductance.
+
+    The mixing conductance is that of the whole seen from the left: what a spin accumulation across the magnetisation in
+    the left reservoir loses, and so the torque it exerts.
+    """
+
+    def quantum(rows) -> np.ndarray:
+        p = mean_parameters(rows)
+        per_area = conductance_per_area(1, p.area)
+        up, down = p.conductance_up * per_area, p.conductance_down * per_area
+        g = p.mixing_conductance_per_area
+        return np.array([up + down, (up - down) / (up + down), g.real, g.imag])
+
+    def model(corrected: bool):
+        def values(magnets, spacers) -> np.ndarray:
+            F, N = mean_parameters(magnets), mean_parameters(spacers)
+            resistance = spacer_resistance(N)
+            if corrected:
+                F = without_sharvin_resistance(F, corrected_sides=("left",))
+            contact = 1 / (4 * conductance_per_area(N.sharvin_left[0], N.area))
+            # On the left the reservoir feeds the disordered metal through half of a Sharvin resistance.
+            elements: list[Element] = [
+                Interface(AR_star=contact), Layer(thickness=1e-9, rho_star=resistance / 1e-9),
+                interface_from(F, magnetization=UP),
+            ]  # fmt: skip
+            charge = solve_multilayer(Multilayer(left=Reservoir(), elements=elements, right=Reservoir()), voltage=1.0)
+            into, _ = charge.spin_currents_at_ends()
+            fed = Multilayer(left=Reservoir(spin_accumulation=(1, 0, 0)), elements=elements, right=Reservoir())
+            lost, _ = solve_multilayer(fed, voltage=0.0).spin_currents_at_ends()
+            # A spin accumulation along x loses Re G along x and, by mu_s x m, -Im G along y.
+            return np.array([charge.current_density, into[2] / charge.current_density, lost[0], -lost[1]])
+
+        return jackknife(values, magnet, spacer)
+
+    values, errors = jackknife(quantum, composite)
+    found = []
+    for name, corrected in ((CIRCUIT, True), (UNCORRECTED, False)):
+        m, e = model(corrected)
+        for i, (quantity, unit) in enumerate(
+            (
+                ("conductance", CONDUCTANCE_UNIT), ("polarisation of the current", "1"),
+                ("Re mixing conductance", CONDUCTANCE_UNIT), ("Im mixing conductance", CONDUCTANCE_UNIT),
+            )
+        ):  # fmt: skip
+            found.append(
+                Comparison(
+                    quantity=quantity,
+                    unit=unit,
+                    model=name,
+                    coordinate="",
+                    coordinate_unit="",
+                    at=np.zeros(1),
+                    quantum=values[i : i + 1],
+                    quantum_error=errors[i : i + 1],
+                    found=m[i : i + 1],
+                    found_error=e[i : i + 1],
+                    assumption=ASSUMPTIONS[name],
+                )  # fmt: skip
+            )
+    return found
+
+
+def sweep_comparisons(
+    points: Sequence[tuple[float, xr.Dataset, dict[str, tuple[np.ndarray, np.ndarray]]]],
+    *,
+    column: int,
+    coordinate: str,
+    coordinate_unit: str,
+    models: Sequence[str],
+) -> list[Comparison]:
+    """Conductance, magnetoresistance and damping-like torque versus a parameter of the valve, at one of the angles.
+
+    Parameters
+    ----------
+    points
+        (value of the parameter, samples of the valve, its models), at the same angles each.
+    column
+        Which angle.
+    """
+    names = [*QUANTITIES, "magnetoresistance"]
+    quantum = [measured(samples) for _, samples, _ in points]
+    found = []
+    for name in ("conductance", "magnetoresistance", "damping_like"):
+        row = names.index(name)
+        found += [
+            Comparison(
+                quantity=LABELS[name],
+                unit=UNITS.get(name, TORKANCE_UNIT),
+                model=model,
+                coordinate=coordinate,
+                coordinate_unit=coordinate_unit,
+                at=np.array([at for at, _, _ in points]),
+                quantum=np.array([values[name][column] for values, _ in quantum]),
+                quantum_error=np.array([errors[name][column] for _, errors in quantum]),
+                found=np.array([found_by[model][0][row, column] for _, _, found_by in points]),
+                found_error=np.array([found_by[model][1][row, column] for _, _, found_by in points]),
+                assumption=ASSUMPTIONS[model],
+            )
+            for model in models
+        ]
+    return found
+
+
+def user_comparisons(
+    table: UserTable, samples: xr.Dataset, models: dict[str, tuple[np.ndarray, np.ndarray]], angle: Sequence[float]
+) -> list[tuple[Comparison, Verdict]]:
+    """A user's numbers judged like a model's, and told from which of ours they differ least where they fail.
+
+    `angle` are those of `samples` and `models`, the table's among them.
+    """
+    angles = np.asarray(angle, dtype=float)
+    stacked = np.stack([samples[name].values for name in QUANTITIES], axis=1)
+    found = []
+    for column, given in table.values.items():
+        place = np.array([int(np.argmin(np.abs(angles - a))) for a in table.angle])
+        # There is no torque where the magnets are collinear: nothing to be judged.
+        kept = np.array([column == "conductance" or abs(np.sin(a)) > SAME_ANGLE for a in table.angle])
+        if not kept.any():
+            continue
+        at = place[kept]
+
+        def observable(quantities: np.ndarray, column=column, at=at) -> np.ndarray:
+            conductance, torque = quantities[0, at], quantities[1, at] * np.sin(angles[at])
+            return {"conductance": conductance, "torque": torque, "torque_efficiency": torque / conductance}[column]
+
+        quantum, error = jackknife(lambda rows, f=observable: f(np.mean(rows, axis=0)), list(stacked))
+        shared: dict[str, Any] = {
+            "quantity": USER_LABELS[column], "unit": USER_QUANTITIES[column], "coordinate": "angle",
+            "coordinate_unit": "deg", "at": np.rad2deg(angles[at]), "quantum": quantum, "quantum_error": error,
+        }  # fmt: skip
+        own = Comparison(model=table.name, found=given[kept], **shared)
+        ours = [Comparison(model=name, found=observable(values), **shared) for name, (values, _) in models.items()]
+        verdict, closest = judge(own), nearest(own, ours)
+        if not verdict.holds and closest is not None:
+            model, distance = closest
+            verdict = Verdict(
+                holds=False, text=f"{verdict.text}; nearest to {model.model}, {100 * distance:.2g} % away at most"
+            )
+        found.append((own, verdict))
+    return found
