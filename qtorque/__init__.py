@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from qtorque.evanescent import complex_bands
     from qtorque.extraction import interface_parameters, without_sharvin_resistance
     from qtorque.interfaces import InterfaceParameters
+    from qtorque.linear_response import k_resolved_torkance, linear_torkance
     from qtorque.materials import Material, single_band
     from qtorque.scattering import Scattering, solve
     from qtorque.stack import Layer, Lead, Stack
@@ -61,6 +62,8 @@ _HOME = {
     "interface_parameters": "extraction",
     "without_sharvin_resistance": "extraction",
     "InterfaceParameters": "interfaces",
+    "k_resolved_torkance": "linear_response",
+    "linear_torkance": "linear_response",
     "Material": "materials",
     "single_band": "materials",
     "Scattering": "scattering",
@@ -90,10 +93,12 @@ __all__ = [
     "interface_parameters",
     "interlayer_coupling",
     "k_average",
+    "k_resolved_torkance",
     "kmesh",
     "kpoints",
     "layer_torque",
     "layered",
+    "linear_torkance",
     "magnetoresistance_ratio",
     "mixing_conductance",
     "per_area",
