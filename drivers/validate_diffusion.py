@@ -24,8 +24,11 @@ import _stages
 
 from qtorque import command_line
 
-PICTURES = ("angles", "thickness", "disorder", "magnet", "spacer", "specular")
+PICTURES = ("angles", "thickness", "disorder", "magnet", "phase", "spacer", "specular")
 ENDINGS = ("_validation.html", "_validation.csv", "_validation.nc", *(f"_validation_{name}.png" for name in PICTURES))
+DEFAULT_SYSTEM = "systems/disordered_spin_valve.py"
+FIELD_LIKE_SET = ("onsite_up=3.5", "onsite_down=5.5")
+"""Of the default system: a magnet with Im g_mix of a fifth of |g_mix| in place of zero."""
 TITLE = "Drift-diffusion judged by quantum transport"
 PAGE_RESOLUTION = 110
 """Dots per inch of the figures inside the page; those of the files are finer."""
@@ -56,12 +59,12 @@ def settings_of(options):
     return settings
 
 
-def builder(options):
-    """build() of the disordered valve with the settings given, other parameters by name."""
+def builder(options, further=()):
+    """build() of the disordered valve with the settings given, further ones, and other parameters by name."""
 
     def build(**changed):
         texts = [f"{name}={value!r}" for name, value in changed.items()]
-        return command_line.load_system(options.system, [*options.set, *texts])
+        return command_line.load_system(options.system, [*options.set, *further, *texts])
 
     return build
 
@@ -103,6 +106,31 @@ def swept(options, settings):
     return layers, widths
 
 
+def field_like_settings(options):
+    """Changes of build() for the magnet whose Im g_mix is not small."""
+    if options.field_like_set:
+        return options.field_like_set
+    return FIELD_LIKE_SET if options.system == DEFAULT_SYSTEM else ()
+
+
+def one_magnet(options, sampling, run):
+    """Behind a disordered metal, alone, and that metal alone, of a lattice with a large Im g_mix; None without one."""
+    from qtorque import validation
+
+    changed = field_like_settings(options)
+    if not changed:
+        return None
+    build = builder(options, changed)
+    part = validation.Run(
+        comm=run.comm, checkpoint=run.checkpoint and run.checkpoint.part("field-like"), progress=run.progress
+    )
+    return (
+        validation.sample_composite(build, sampling, part),
+        validation.sample_parts(build, sampling, part).free,
+        validation.sample_spacer(build, sampling, part, "spacer"),
+    )
+
+
 def sampled(options, settings, tables, comm, checkpoint):
     """All that quantum transport has to say: samples of the valve, of its parts, and of the sweeps."""
     import numpy as np
@@ -117,9 +145,9 @@ def sampled(options, settings, tables, comm, checkpoint):
     points = [(count, own[1]) for count in layers] + [(own[0], width) for width in widths if width != own[1]]
     found = {
         "angles": angles_of(options, tables),
-        "valve": None,
         "parts": validation.sample_parts(build, full, run),
         "composite": validation.sample_composite(build, full, run),
+        "phase": one_magnet(options, full, run),
         "points": {},
     }
     found["valve"] = validation.sample_valve(build, found["angles"], full, run)
@@ -182,9 +210,7 @@ def sections_of(options, settings, tables, found, clean):
     versus_thickness = [
         (1e9 * n * height, points[n, width][0], models(points[n, width][1], n * height, square)) for n in layers
     ]
-    versus_disorder = [
-        (w, points[count, w][0], models(points[count, w][1], count * height, square)) for w in widths
-    ]
+    versus_disorder = [(w, points[count, w][0], models(points[count, w][1], count * height, square)) for w in widths]
     comparisons = {
         "angles": validation.angular_comparisons(found["valve"], of_angles, angles),
         "thickness": validation.sweep_comparisons(
@@ -198,6 +224,8 @@ def sections_of(options, settings, tables, found, clean):
         "magnet": validation.single_magnet_comparisons(found["composite"], parts.free, points[count, width][1]),
         "specular": clean[0],
     }  # fmt: skip
+    if found["phase"] is not None:
+        comparisons["phase"] = validation.single_magnet_comparisons(*found["phase"])
     figures = {name: plot.model_comparison(c) for name, c in comparisons.items() if name != "specular"}
     figures["spacer"] = plot.spacer_resistance(line)
     figures["specular"] = plot.specular_spacer(clean[1])
@@ -209,6 +237,15 @@ def sections_of(options, settings, tables, found, clean):
 
     spacer = validation.mean_parameters(points[count, width][1])
     many, fewer = options.configurations, options.sweep_configurations
+    phase = []
+    if found["phase"] is not None:
+        phase = [
+            section(
+                "phase", "One magnet with a large Im g_mix, N|F|N",
+                f"The same with {', '.join(field_like_settings(options))}: Im g_mix is what a spin accumulation turns "
+                "into field-like torque, and is compared in sign and size.",
+            )
+        ]  # fmt: skip
     sections = [
         section(
             "angles", "Disordered valve versus angle",
@@ -232,6 +269,7 @@ def sections_of(options, settings, tables, found, clean):
             "The spacer with the free magnet alone. The mixing conductance is that of the whole seen from the side of "
             "the disordered metal.",
         ),
+        *phase,
         section(
             "specular", "Clean spacer", "F|N|F with magnets as leads, averaged over the thickness of a clean spacer. "
             "Every momentum is conserved; circuit theory holds at every momentum for itself, not for their sum.",
@@ -296,19 +334,21 @@ def run(options, comm):
             store.save_bytes(validation.as_html(TITLE, sections, text).encode(), page, force)
             store.save_bytes(validation.as_csv(sections).encode(), numbers, force)
             store.save_dataset(data, samples, force=force, provenance=origin)
-            for name, path in zip(PICTURES, pictures, strict=True):
-                plot.save_figure(figures[name], path, force)
-            print(*validation.as_text(sections), _stages.written(paths), sep="\n")
+            drawn = [(figures[name], path) for name, path in zip(PICTURES, pictures, strict=True) if name in figures]
+            for figure, path in drawn:
+                plot.save_figure(figure, path, force)
+            written = [page, numbers, samples, *(path for _, path in drawn)]
+            print(*validation.as_text(sections), _stages.written(written), sep="\n")
 
 
 if __name__ == "__main__":
-    parser = command_line.parser(__doc__, system="systems/disordered_spin_valve.py", output="results/valve")
+    parser = command_line.parser(__doc__, system=DEFAULT_SYSTEM, output="results/valve")
     parser.add_argument(
         "--angle", type=command_line.grid, default="0:pi:5", help="of the free magnet, rad; default 0:pi:5"
     )
-    parser.add_argument("--configurations", type=int, default=300, metavar="N", help="of the valve; default 300")
+    parser.add_argument("--configurations", type=int, default=200, metavar="N", help="of the valve; default 200")
     parser.add_argument(
-        "--sweep-configurations", type=int, default=60, metavar="N", help="at other thicknesses, disorder; default 60"
+        "--sweep-configurations", type=int, default=50, metavar="N", help="at other thicknesses, disorder; default 50"
     )
     parser.add_argument(
         "--momenta", type=int, default=2, metavar="N", help="of a configuration: a shifted mesh of N x N; default 2"
@@ -319,6 +359,11 @@ if __name__ == "__main__":
     parser.add_argument("--disorders", type=command_line.grid, default="2,5", help="of the spacer, eV; default 2,5")
     parser.add_argument("--energy", type=command_line.number, default=0.0, help="eV; default 0, the Fermi energy")
     parser.add_argument("--seed", type=int, default=1, help="of momenta; default 1")
+    parser.add_argument(
+        "--field-like-set", action="append", default=[], metavar="NAME=VALUE",
+        help="parameter of build() of a magnet with a large Im g_mix, whose field-like torque is compared; may be "
+        "repeated; default of the default system " + " ".join(FIELD_LIKE_SET),
+    )  # fmt: skip
     parser.add_argument(
         "--specular-system", default="systems/specular_spin_valve.py", metavar="FILE",
         help="valve with a clean spacer, build(spacer_layers); default systems/specular_spin_valve.py",

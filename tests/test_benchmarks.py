@@ -262,3 +262,17 @@ def test_macrospin_gives_no_speed_of_a_wrong_torque(load, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="wrong answer: map"):
         macrospin.main()
     assert " | " not in capsys.readouterr().out
+
+
+def test_superlattice_runs_at_a_small_size_and_gives_no_time_of_a_wrong_resistance(load, monkeypatch, capsys):
+    superlattice = load("superlattice")
+    monkeypatch.setattr(sys, "argv", ["superlattice.py", "--layers", "10", "1000", "--repeats", "1"])
+    superlattice.main()
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
+    assert [texts[1] for texts in rows] == ["10 layers"] * 2 + ["1000 layers"] * 2
+    assert all(float(texts[2]) > 0 for texts in rows)
+    right = superlattice.superlattice
+    monkeypatch.setattr(superlattice, "superlattice", lambda layers, *given: right(layers + 1, *given))
+    with pytest.raises(SystemExit, match="wrong answer: 10 layers have"):
+        superlattice.main()
+    assert capsys.readouterr().out == ""

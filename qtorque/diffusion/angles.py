@@ -60,8 +60,8 @@ def angular_dependence(
         raise InputError(f"free and fixed are both magnet {movable.name!r}; name two")
     if any(isinstance(end, Reservoir) and any(end.spin_accumulation) for end in (multilayer.left, multilayer.right)):
         raise InputError("spin_accumulation of an end: torques are not per volt then; use solve_multilayer")
-    others = [m for m in multilayer.magnets if m.name not in (movable.name, reference.name)]
-    askew = [m.name for m in others if not one_axis(m.direction, reference.direction)]
+    still = [m for m in multilayer.magnets if m.name != movable.name]
+    askew = [m.name for m in still if not one_axis(m.direction, reference.direction)]
     for a in angles:
         if askew and abs(np.sin(a)) < SMALL_SINE:
             raise InputError(

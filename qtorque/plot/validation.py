@@ -109,7 +109,7 @@ def specular_spacer(d: xr.Dataset) -> Figure:
         title="transmission per spin at every momentum", xlim=(0, top), ylim=(0, top),
     )  # fmt: skip
     sums = [float(d[name] @ d["weight"]) for name in ("quantum", "incoherent")] + [d.attrs["circuit"]]
-    names = ["quantum", "every momentum\nfor itself", "circuit theory,\nall momenta mixed"]
+    names = ["quantum", "every momentum\nfor itself", "all momenta\nmixed"]
     drawn = bars.bar(names, sums, color=["0.3", BLUE, VERMILION], width=0.6)
     bars.bar_label(drawn, [f"{x:.4f}" for x in sums], fontsize="small")
     bars.set(ylabel="antiparallel transmission per spin and cell", title="sum over momenta")

@@ -33,6 +33,10 @@ class Comparison:
         Mean and standard error.
     found, found_error : (n,)
         Of the model; its error is that of parameters measured on the same lattice.
+    scale : (n,) or None
+        What deviations are relative to; None takes the quantum values themselves.
+    scale_name
+        Its name, for a small part of a larger whole: "the whole torque".
     assumption
         What the model takes for granted that another one of the report does not; empty where there is none.
     tolerance
@@ -49,11 +53,15 @@ class Comparison:
     found: np.ndarray
     quantum_error: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(1))
     found_error: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(1))
+    scale: np.ndarray | None = None
+    scale_name: str = ""
     assumption: str = ""
     tolerance: float = TOLERANCE
 
     def __post_init__(self) -> None:
-        names = ("at", "quantum", "quantum_error", "found", "found_error")
+        if self.scale is None:
+            object.__setattr__(self, "scale", self.quantum)
+        names = ("at", "quantum", "quantum_error", "found", "found_error", "scale")
         size = np.size(self.at)
         for name in names:
             array = np.array(np.broadcast_to(np.asarray(getattr(self, name), dtype=float), (size,)))
@@ -66,7 +74,7 @@ class Comparison:
 
     @property
     def deviation(self) -> np.ndarray:
-        """(model - quantum)/|quantum| at every point."""
+        """(model - quantum)/|scale| at every point."""
         return self._relative(self.found - self.quantum)
 
     @property
@@ -97,9 +105,10 @@ class Comparison:
         return int(np.argmax(np.where(self.holds_at, size if self.holds else -1.0, size)))
 
     def _relative(self, difference: np.ndarray) -> np.ndarray:
-        # Where the quantum value is zero any difference counts in full, and none at all is agreement.
+        assert self.scale is not None, "set by __post_init__"
+        # Where the scale is zero any difference counts in full, and none at all is agreement.
         with np.errstate(divide="ignore", invalid="ignore"):
-            relative = difference / np.abs(self.quantum)
+            relative = difference / np.abs(self.scale)
         return np.where(difference == 0, 0.0, relative)
 
 
@@ -122,9 +131,10 @@ def judge(comparison: Comparison, better: Comparison | None = None) -> Verdict:
         The same quantity at the same points by a model that does without `comparison.assumption`.
     """
     i = comparison.worst
-    where = f"{comparison.at[i]:.4g} {comparison.coordinate_unit}".strip()
     size, error = 100 * comparison.deviation[i], 100 * comparison.deviation_error[i]
-    amount = f"{size:+.2g} % +- {error:.2g} % at {where}"
+    where = f" at {comparison.at[i]:.4g} {comparison.coordinate_unit}" if comparison.coordinate else ""
+    whole = f" of {comparison.scale_name}" if comparison.scale_name else ""
+    amount = f"{size:+.2g} % +- {error:.2g} %{whole}{where}"
     if comparison.holds:
         note = "" if comparison.decides else "; the error bar is longer than the tolerance, more samples would decide"
         return Verdict(holds=True, text=f"holds: largest deviation {amount}{note}")

@@ -21,7 +21,7 @@ img { max-width: 100%; } pre { background: #f4f4f4; padding: 0.6em; overflow-x: 
 """
 COLUMNS = (
     "section", "quantity", "unit", "model", "coordinate", "coordinate_unit", "at", "quantum", "quantum_error", "found",
-    "found_error", "deviation", "deviation_error", "holds",
+    "found_error", "relative_to", "deviation", "deviation_error", "holds",
 )  # fmt: skip
 
 
@@ -80,11 +80,11 @@ def as_csv(sections: Sequence[Section]) -> str:
         for c, _ in section.comparisons:
             head = [section.title, c.quantity, c.unit, c.model, c.coordinate, c.coordinate_unit]
             for i in range(c.at.size):
-                values = (
-                    c.at[i], c.quantum[i], c.quantum_error[i], c.found[i], c.found_error[i], c.deviation[i],
-                    c.deviation_error[i],
-                )  # fmt: skip
-                writer.writerow([*head, *(repr(float(v)) for v in values), "yes" if c.holds_at[i] else "no"])
+                values = [c.at, c.quantum, c.quantum_error, c.found, c.found_error]
+                relative = [c.deviation, c.deviation_error]
+                cells = [repr(float(v[i])) for v in values], [repr(float(v[i])) for v in relative]
+                whole = c.scale_name or "quantum"
+                writer.writerow([*head, *cells[0], whole, *cells[1], "yes" if c.holds_at[i] else "no"])
     return file.getvalue()
 
 

@@ -57,6 +57,8 @@ USER_LABELS = {
     "torque_efficiency": "damping-like torque per current",
 }
 """What the columns of a user's table are called."""
+WHOLE_TORQUE = "the whole torque"
+WHOLE_MIXING = "|g_mix|"
 SAME_ANGLE = 1e-9
 """rad; angles that agree to this are one."""
 
@@ -214,6 +216,8 @@ def angular_comparisons(
             row = names.index(name)
             found.append(
                 Comparison(
+                    scale=whole_torque(quantum, name)[kept] if name.startswith("field_like") else None,
+                    scale_name=WHOLE_TORQUE if name.startswith("field_like") else "",
                     quantity=LABELS[name],
                     unit=UNITS.get(name, TORKANCE_UNIT),
                     model=model,
@@ -228,6 +232,11 @@ def angular_comparisons(
                 )
             )
     return found
+
+
+def whole_torque(quantum: dict[str, np.ndarray], field_like: str) -> np.ndarray:
+    """Length of the vector of which `field_like` is one component."""
+    return np.hypot(quantum[field_like], quantum[field_like.replace("field", "damping")])
 
 
 def resistance_of_spacers(spacers: dict[float, list[InterfaceParameters]]) -> xr.Dataset:
@@ -293,30 +302,24 @@ def single_magnet_comparisons(
         return jackknife(values, magnet, spacer)
 
     values, errors = jackknife(quantum, composite)
+    length = float(np.hypot(values[2], values[3]))
+    kinds: list[tuple[str, str, dict[str, Any]]] = [
+        ("conductance", CONDUCTANCE_UNIT, {}),
+        ("polarisation of the current", "1", {}),
+        ("Re g_mix, damping-like", CONDUCTANCE_UNIT, {}),
+        ("Im g_mix, field-like", CONDUCTANCE_UNIT, {"scale": np.array([length]), "scale_name": WHOLE_MIXING}),
+    ]
     found = []
     for name, corrected in ((CIRCUIT, True), (UNCORRECTED, False)):
         m, e = model(corrected)
-        for i, (quantity, unit) in enumerate(
-            (
-                ("conductance", CONDUCTANCE_UNIT), ("polarisation of the current", "1"),
-                ("Re mixing conductance", CONDUCTANCE_UNIT), ("Im mixing conductance", CONDUCTANCE_UNIT),
-            )
-        ):  # fmt: skip
+        for i, (quantity, unit, relative_to) in enumerate(kinds):
             found.append(
                 Comparison(
-                    quantity=quantity,
-                    unit=unit,
-                    model=name,
-                    coordinate="",
-                    coordinate_unit="",
-                    at=np.zeros(1),
-                    quantum=values[i : i + 1],
-                    quantum_error=errors[i : i + 1],
-                    found=m[i : i + 1],
-                    found_error=e[i : i + 1],
-                    assumption=ASSUMPTIONS[name],
-                )  # fmt: skip
-            )
+                    quantity=quantity, unit=unit, model=name, coordinate="", coordinate_unit="", at=np.zeros(1),
+                    quantum=values[i : i + 1], quantum_error=errors[i : i + 1], found=m[i : i + 1],
+                    found_error=e[i : i + 1], assumption=ASSUMPTIONS[name], **relative_to,
+                )
+            )  # fmt: skip
     return found
 
 
