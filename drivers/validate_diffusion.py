@@ -32,6 +32,8 @@ FIELD_LIKE_SET = ("onsite_up=3.5", "onsite_down=5.5")
 TITLE = "Drift-diffusion judged by quantum transport"
 PAGE_RESOLUTION = 110
 """Dots per inch of the figures inside the page; those of the files are finer."""
+SAME_ANGLE = 1e-9
+"""rad; angles that agree to this are one."""
 RIGHT_ANGLE = 1
 """Of the angles 0 and 90 degrees, at which thickness and disorder are varied, the second."""
 NEEDED = ("fixed_layers", "spacer_layers", "free_layers", "disorder", "configuration", "lattice_constant")
@@ -70,29 +72,28 @@ def builder(options, further=()):
 
 
 def sampling_of(options, configurations):
+    from qtorque import validation
     from qtorque.errors import InputError
-    from qtorque.validation import Sampling
 
-    parts = max(2, configurations // 2)
-    if configurations < 2:
-        raise InputError(f"{configurations} configurations: a standard error needs 2 or more")
-    return Sampling(
-        configurations=configurations, part_configurations=parts, momenta=options.momenta,
-        part_momenta=options.momenta + 1, seed=options.seed, energy=options.energy,
-    )  # fmt: skip
+    if configurations < validation.GROUPS:
+        raise InputError(f"{configurations} configurations: errors need {validation.GROUPS} or more")
+    return validation.Sampling(
+        configurations=configurations, momenta=options.momenta, seed=options.seed, energy=options.energy
+    )
 
 
 def angles_of(options, tables):
-    """Those of --angle and of the tables, ascending, each once."""
+    """0, 90 degrees, those of --angle and of the tables, ascending, each once."""
     import numpy as np
 
     from qtorque.errors import InputError
 
-    angles = np.concatenate([np.asarray(options.angle, dtype=float), *(table.angle for table in tables)])
-    if np.any((angles < 0) | (angles > np.pi + 1e-9)) or not np.any(np.abs(angles) < 1e-9):
-        raise InputError("--angle: give angles from 0 to pi, 0 among them; magnetoresistance is counted from there")
-    angles = np.sort(angles)
-    return angles[np.concatenate([[True], np.diff(angles) > 1e-9])]
+    # At 0 and 90 degrees thickness and disorder are varied.
+    angles = np.concatenate([[0.0, np.pi / 2], options.angle, *(table.angle for table in tables)])
+    if np.any((angles < 0) | (angles > np.pi + SAME_ANGLE)):
+        raise InputError("--angle: give angles from 0 to pi")
+    order = np.argsort(angles, kind="stable")
+    return angles[order][np.concatenate([[True], np.diff(angles[order]) > SAME_ANGLE])]
 
 
 def swept(options, settings):
@@ -126,7 +127,7 @@ def one_magnet(options, sampling, run):
     )
     return (
         validation.sample_composite(build, sampling, part),
-        validation.sample_parts(build, sampling, part).free,
+        validation.sample_magnet(build, "free", sampling, part),
         validation.sample_spacer(build, sampling, part, "spacer"),
     )
 
@@ -156,8 +157,11 @@ def sampled(options, settings, tables, comm, checkpoint):
         name = f"{count} layers, disorder {width:g} eV"
         mine = full if (count, width) == own else fewer
         spacer = validation.sample_spacer(build, mine, run, f"spacer of {name}", **changed)
-        angles = np.array([0.0, np.pi / 2])
-        valve = validation.sample_valve(build, angles, mine, run, f"valve of {name}", **changed)
+        square = np.array([0.0, np.pi / 2])
+        if mine is full:
+            valve = found["valve"].sel(angle=square, method="nearest", tolerance=SAME_ANGLE)
+        else:
+            valve = validation.sample_valve(build, square, mine, run, f"valve of {name}", **changed)
         found["points"][count, width] = valve, spacer
     return found
 
@@ -199,18 +203,19 @@ def sections_of(options, settings, tables, found, clean):
     count, width = settings["spacer_layers"], settings["disorder"]
     height = settings["lattice_constant"] * 1e-9
     points, angles, parts = found["points"], found["angles"], found["parts"]
-    line = validation.resistance_of_spacers({n * height: points[n, width][1] for n in layers})
-    rho = float(line["resistivity"])
+    spacers = {n * height: points[n, width][1] for n in layers}
+    line = validation.resistance_of_spacers(spacers)
 
-    def models(spacer, thickness, angle):
-        return validation.angular_models(parts, spacer, thickness, angle, rho)
+    def models(n, w, angle):
+        # Magnets and spacers of one comparison have the same configurations.
+        spacer = points[n, w][1]
+        some = validation.Parts(fixed=parts.fixed[: len(spacer)], free=parts.free[: len(spacer)])
+        return validation.angular_models(some, spacers, spacer, n * height, angle)
 
-    of_angles = models(points[count, width][1], count * height, angles)
+    of_angles = models(count, width, angles)
     square = np.array([0.0, np.pi / 2])
-    versus_thickness = [
-        (1e9 * n * height, points[n, width][0], models(points[n, width][1], n * height, square)) for n in layers
-    ]
-    versus_disorder = [(w, points[count, w][0], models(points[count, w][1], count * height, square)) for w in widths]
+    versus_thickness = [(1e9 * n * height, points[n, width][0], models(n, width, square)) for n in layers]
+    versus_disorder = [(w, points[count, w][0], models(count, w, square)) for w in widths]
     comparisons = {
         "angles": validation.angular_comparisons(found["valve"], of_angles, angles),
         "thickness": validation.sweep_comparisons(
@@ -292,7 +297,7 @@ def estimate(options, settings, tables):
     """A line about the work, and its seconds on one core, from one configuration of each kind."""
     from qtorque import validation
 
-    build, few = builder(options), sampling_of(options, 2)
+    build, few = builder(options), sampling_of(options, validation.GROUPS)
     run = validation.Run()
     layers, widths = swept(options, settings)
     angles = angles_of(options, tables)
@@ -300,7 +305,7 @@ def estimate(options, settings, tables):
     seconds += 2 * _stages.seconds_of(lambda: validation.sample_spacer(build, few, run, "spacer"))
     full, others = options.configurations, (len(layers) + len(widths) - 2) * options.sweep_configurations
     work = f"validation: {full} configurations of {len(angles)} angles, {others} at other thicknesses and disorder"
-    seconds *= (full + others) / 2
+    seconds *= (full + others) / few.configurations
     return f"{work}, about {seconds:.3g} s on one core", seconds
 
 
@@ -346,9 +351,9 @@ if __name__ == "__main__":
     parser.add_argument(
         "--angle", type=command_line.grid, default="0:pi:5", help="of the free magnet, rad; default 0:pi:5"
     )
-    parser.add_argument("--configurations", type=int, default=200, metavar="N", help="of the valve; default 200")
+    parser.add_argument("--configurations", type=int, default=160, metavar="N", help="of the valve; default 160")
     parser.add_argument(
-        "--sweep-configurations", type=int, default=50, metavar="N", help="at other thicknesses, disorder; default 50"
+        "--sweep-configurations", type=int, default=40, metavar="N", help="at other thicknesses, disorder; default 40"
     )
     parser.add_argument(
         "--momenta", type=int, default=2, metavar="N", help="of a configuration: a shifted mesh of N x N; default 2"

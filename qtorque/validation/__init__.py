@@ -2,7 +2,7 @@
 
 from qtorque.validation.comparison import Comparison, Verdict, judge, nearest
 from qtorque.validation.report import Section, Table, as_csv, as_html, as_text
-from qtorque.validation.samples import jackknife, mean_parameters
+from qtorque.validation.samples import GROUPS, Estimate, jackknife, mean_parameters
 from qtorque.validation.sections import judged, largest_difference, parameter_table, spacer_table, specular_table
 from qtorque.validation.specular import PER_MOMENTUM, specular_comparisons
 from qtorque.validation.studies import (
@@ -17,6 +17,7 @@ from qtorque.validation.studies import (
     angular_models,
     resistance_of_spacers,
     sample_composite,
+    sample_magnet,
     sample_parts,
     sample_spacer,
     sample_valve,
@@ -29,10 +30,12 @@ from qtorque.validation.user_table import UserTable, read_user_table
 __all__ = [
     "CIRCUIT",
     "DIFFUSION",
+    "GROUPS",
     "PER_MOMENTUM",
     "THICK",
     "UNCORRECTED",
     "Comparison",
+    "Estimate",
     "Parts",
     "Run",
     "Sampling",
@@ -55,6 +58,7 @@ __all__ = [
     "read_user_table",
     "resistance_of_spacers",
     "sample_composite",
+    "sample_magnet",
     "sample_parts",
     "sample_spacer",
     "sample_valve",

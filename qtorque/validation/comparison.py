@@ -33,6 +33,8 @@ class Comparison:
         Mean and standard error.
     found, found_error : (n,)
         Of the model; its error is that of parameters measured on the same lattice.
+    difference_error : (n,) or None
+        Standard error of the difference; None adds the two as if they were independent. Samples of one lattice are not.
     scale : (n,) or None
         What deviations are relative to; None takes the quantum values themselves.
     scale_name
@@ -53,6 +55,7 @@ class Comparison:
     found: np.ndarray
     quantum_error: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(1))
     found_error: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(1))
+    difference_error: np.ndarray | None = None
     scale: np.ndarray | None = None
     scale_name: str = ""
     assumption: str = ""
@@ -61,7 +64,9 @@ class Comparison:
     def __post_init__(self) -> None:
         if self.scale is None:
             object.__setattr__(self, "scale", self.quantum)
-        names = ("at", "quantum", "quantum_error", "found", "found_error", "scale")
+        if self.difference_error is None:
+            object.__setattr__(self, "difference_error", np.hypot(self.quantum_error, self.found_error))
+        names = ("at", "quantum", "quantum_error", "found", "found_error", "difference_error", "scale")
         size = np.size(self.at)
         for name in names:
             array = np.array(np.broadcast_to(np.asarray(getattr(self, name), dtype=float), (size,)))
@@ -80,7 +85,8 @@ class Comparison:
     @property
     def deviation_error(self) -> np.ndarray:
         """Standard error of the deviation."""
-        return self._relative(np.hypot(self.quantum_error, self.found_error))
+        assert self.difference_error is not None, "set by __post_init__"
+        return self._relative(self.difference_error)
 
     @property
     def holds_at(self) -> np.ndarray:

@@ -6,6 +6,7 @@ sample has time-reversal symmetry, so that there is no weak localisation to lead
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,6 +29,9 @@ TORKANCE_UNIT = "(hbar/2e) Ohm^-1 m^-2"
 MIXING = ("mixing_conductance", "mixing_conductance_opposite", "mixing_transmitted", "mixing_transmitted_back")
 SLAB = ("conductance_up", "conductance_down", *MIXING)
 """Of `InterfaceParameters` of a slab between normal leads."""
+
+GROUPS = 20
+"""Of configurations, of which one after the other is left out."""
 
 Build = Callable[..., Stack]
 """build(configuration=c): one sample."""
@@ -119,21 +123,41 @@ def mean_parameters(samples: Sequence[InterfaceParameters]) -> InterfaceParamete
     )
 
 
-def jackknife(
-    function: Callable[..., np.ndarray], *samples: Sequence, groups: int = 20
-) -> tuple[np.ndarray, np.ndarray]:
-    """function(all samples) and its standard error, by leaving out one group of configurations after the other.
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Estimate:
+    """A mean over configurations, and what it is without each group of them.
+
+    value : any shape; left_out : (groups, *shape)
+    """
+
+    value: np.ndarray
+    left_out: np.ndarray
+
+    @property
+    def error(self) -> np.ndarray:
+        """Standard error."""
+        return np.sqrt((len(self.left_out) - 1) * np.var(self.left_out, axis=0))
+
+    def __getitem__(self, index) -> Estimate:
+        """A part of the values."""
+        index = index if isinstance(index, tuple) else (index,)
+        return Estimate(value=self.value[index], left_out=self.left_out[(slice(None), *index)])
+
+    def minus(self, other: Estimate) -> Estimate:
+        """The difference; fluctuations that both have in common cancel in its error."""
+        return Estimate(value=self.value - other.value, left_out=self.left_out - other.left_out)
+
+
+def jackknife(function: Callable[..., np.ndarray], *samples: Sequence, groups: int = GROUPS) -> Estimate:
+    """function(all samples), by leaving out one group of configurations after the other.
 
     B. Efron, The Jackknife, the Bootstrap and Other Resampling Plans (SIAM, 1982) (from memory). `samples` are
-    sequences over configurations; those of one number belong together. Several lists need not be equally long.
+    sequences over configurations; the same number in each stands for the same disorder, and is left out in all.
     """
-    whole = np.asarray(function(*samples))
-    count = min(groups, *(len(s) for s in samples))
-    if count < 2:
-        raise InputError("a standard error needs two configurations or more; raise the number of configurations")
-    left_out = []
-    for group in range(count):
-        kept = [[x for n, x in enumerate(s) if n % count != group] for s in samples]
-        left_out.append(np.asarray(function(*kept)))
-    spread = np.array(left_out)
-    return whole, np.sqrt((count - 1) * np.var(spread, axis=0))
+    if min(len(s) for s in samples) < groups:
+        raise InputError(f"{min(len(s) for s in samples)} configurations: {groups} groups are left out; sample more")
+    left_out = [
+        np.asarray(function(*([x for n, x in enumerate(s) if n % groups != group] for s in samples)))
+        for group in range(groups)
+    ]
+    return Estimate(value=np.asarray(function(*samples)), left_out=np.array(left_out))

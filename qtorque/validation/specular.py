@@ -25,6 +25,7 @@ from qtorque.diffusion import Interface, Multilayer, Reservoir, interface_from
 from qtorque.errors import InputError
 from qtorque.extraction import interface_parameters
 from qtorque.linear_response import linear_torkance
+from qtorque.parallel import map_chunks
 from qtorque.scattering import Scattering, solve
 from qtorque.spin import PAULI, direction_at, su2
 from qtorque.units import conductance_per_area, torkance_per_area
@@ -48,14 +49,30 @@ def smooth_weights(count: int) -> np.ndarray:
     return weights / weights.sum()
 
 
-def antiparallel_transmissions(build: Build, *, kset: KSet, layers: Sequence[int], energy: float = 0.0) -> np.ndarray:
-    """Transmission per spin of the antiparallel valve at every momentum, averaged over the thicknesses: (k,)."""
+def coherent_quantities(
+    build: Build, *, kset: KSet, layers: Sequence[int], angle: Sequence[float], energy: float, run: Run
+) -> tuple[np.ndarray, np.ndarray]:
+    """Quantum transport, averaged over the thicknesses of the spacer.
+
+    Returns
+    -------
+    Transmission per spin of the antiparallel valve at every momentum, (k,); conductance and damping-like torque on the
+    right magnet, summed over the momenta, SI: (2, angles).
+    """
+
+    def one(count: int) -> tuple[np.ndarray, np.ndarray]:
+        stack = build(spacer_layers=count)
+        s = solve(stack, energy=energy, kmesh=kset, angle=np.pi)
+        d = linear_torkance(stack, angle=angle, kmesh=kset, energy=energy)
+        area = d.attrs["cell_area"]
+        G = conductance_per_area(d["conductance"].values, area)
+        torque = torkance_per_area(d["damping_like"].values, area)
+        return 0.5 * s.probabilities("left", "right").sum(axis=(1, 2)), np.array([G, torque])
+
+    found = map_chunks(one, list(layers), **run.arguments("specular", "clean spacer"))
     weights = smooth_weights(len(layers))
-    total = np.zeros(kset.size)
-    for count, weight in zip(layers, weights, strict=True):
-        s = solve(build(spacer_layers=count), energy=energy, kmesh=kset, angle=np.pi)
-        total += 0.5 * weight * s.probabilities("left", "right").sum(axis=(1, 2))
-    return total
+    transmission, quantities = (np.array(x) for x in zip(*found, strict=True))
+    return weights @ transmission, np.tensordot(weights, quantities, axes=1)
 
 
 def reflections(s: Scattering) -> tuple[np.ndarray, np.ndarray]:
@@ -115,23 +132,6 @@ def incoherent_quantities(
     return found
 
 
-def coherent_quantities(
-    build: Build, *, kset: KSet, layers: Sequence[int], angle: Sequence[float], energy: float, run: Run
-) -> np.ndarray:
-    """The same from quantum transport, averaged over the thicknesses of the spacer."""
-    weights = smooth_weights(len(layers))
-    found = []
-    for count in layers:
-        d = linear_torkance(
-            build(spacer_layers=count), angle=angle, kmesh=kset, energy=energy,
-            **run.arguments(f"specular {count}", "") | {"progress": None},
-        )  # fmt: skip
-        area = d.attrs["cell_area"]
-        G = conductance_per_area(d["conductance"].values, area)
-        found.append([G, torkance_per_area(d["damping_like"].values, area)])
-    return np.tensordot(weights, np.array(found), axes=1)
-
-
 def corrected_valve(s: Scattering) -> Multilayer:
     """Circuit theory of two equal interfaces F|N between magnets that are the reservoirs: the spacer is one node.
 
@@ -160,7 +160,7 @@ def specular_comparisons(
     up, down = reflections(s)
     assert s.area is not None, "a stack has an in-plane cell"
     T_up, T_down = (1 - np.abs(r) ** 2 for r in (up, down))
-    quantum = antiparallel_transmissions(build, kset=kset, layers=layers, energy=energy)
+    quantum, coherent = coherent_quantities(build, kset=kset, layers=layers, angle=angle, energy=energy, run=run)
     incoherent = incoherent_transmission(T_up, T_down)
     valve = corrected_valve(s)
     circuit = predictions(valve, [np.pi])[0, 0] / 2 / conductance_per_area(1, s.area)
@@ -175,7 +175,6 @@ def specular_comparisons(
         Comparison(model=PER_MOMENTUM, found=np.array([weights @ incoherent]), **summed, **point),
         Comparison(model=CIRCUIT, found=np.array([circuit]), assumption=NO_ISOTROPY, **summed, **point),
     ]
-    coherent = coherent_quantities(build, kset=kset, layers=layers, angle=angle, energy=energy, run=run)
     per_momentum = incoherent_quantities(up, down, weights, angle, s.area)
     of_all = predictions(valve, angle)[:2]
     for row, (name, unit) in enumerate((("conductance", CONDUCTANCE_UNIT), ("damping_like", TORKANCE_UNIT))):

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from qtorque.validation.samples import (
     CONDUCTANCE_UNIT,
     TORKANCE_UNIT,
     Build,
+    Estimate,
     jackknife,
     mean_parameters,
     slab_samples,
@@ -50,6 +50,8 @@ LABELS = {
     "field_like_fixed": "field-like torque, fixed",
 }
 """What the quantities are called in the report."""
+ROWS = (*QUANTITIES, "magnetoresistance")
+"""What is compared, in the order of the arrays."""
 UNITS = {"conductance": CONDUCTANCE_UNIT, "magnetoresistance": "1"}
 USER_LABELS = {
     "conductance": "conductance",
@@ -65,12 +67,14 @@ SAME_ANGLE = 1e-9
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How many configurations of the valve and of its parts, on meshes of how many momenta a side; seed and energy."""
+    """How many configurations of the valve and of its parts, on meshes of how many momenta a side; seed and energy.
+
+    The parts of a configuration are the same samples as in its valve, at the same momenta: what chance does to both
+    cancels in their difference.
+    """
 
     configurations: int
-    part_configurations: int
     momenta: int
-    part_momenta: int
     seed: int
     energy: float = 0.0
 
@@ -97,34 +101,34 @@ class Run:
         return {"comm": self.comm, "checkpoint": part, "progress": label if self.progress else None}
 
 
+def sample_magnet(build: Build, name: str, sampling: Sampling, run: Run) -> list[InterfaceParameters]:
+    """One magnet of the valve, "fixed" or "free", alone."""
+    other = {"fixed": "free", "free": "fixed"}[name]
+    alone = functools.partial(build, spacer_layers=0, **{f"{other}_layers": 0})
+    return _parts(alone, sampling, run, name, f"{name} magnet")
+
+
 def sample_parts(build: Build, sampling: Sampling, run: Run) -> Parts:
     """Both magnets of the valve, alone."""
-
-    def slab(name: str, left_out: str) -> list[InterfaceParameters]:
-        return _parts(
-            functools.partial(build, spacer_layers=0, **{f"{left_out}_layers": 0}), sampling, run, name,
-            f"{name} magnet", 1 if name == "fixed" else 2,
-        )  # fmt: skip
-
-    return Parts(fixed=slab("fixed", "free"), free=slab("free", "fixed"))
+    return Parts(**{name: sample_magnet(build, name, sampling, run) for name in ("fixed", "free")})
 
 
 def sample_spacer(build: Build, sampling: Sampling, run: Run, name: str, **changed) -> list[InterfaceParameters]:
     """The spacer alone, some parameters of its build() changed; a `name` for its checkpoint."""
     alone = functools.partial(build, fixed_layers=0, free_layers=0, **changed)
-    return _parts(alone, sampling, run, name, name, 3)
+    return _parts(alone, sampling, run, name, name)
 
 
 def sample_composite(build: Build, sampling: Sampling, run: Run) -> list[InterfaceParameters]:
     """The spacer and the free magnet behind it, without the fixed one: N|F|N."""
     alone = functools.partial(build, fixed_layers=0)
-    return _parts(alone, sampling, run, "composite", "spacer and free magnet", 4)
+    return _parts(alone, sampling, run, "composite", "spacer and free magnet")
 
 
-def _parts(build: Build, sampling: Sampling, run: Run, name: str, label: str, stream: int) -> list[InterfaceParameters]:
+def _parts(build: Build, sampling: Sampling, run: Run, name: str, label: str) -> list[InterfaceParameters]:
     return slab_samples(
-        build, configurations=sampling.part_configurations, momenta=sampling.part_momenta,
-        seed=10 * sampling.seed + stream, energy=sampling.energy, **run.arguments(name, label),
+        build, configurations=sampling.configurations, momenta=sampling.momenta,
+        seed=sampling.seed, energy=sampling.energy, **run.arguments(name, label),
     )  # fmt: skip
 
 
@@ -134,24 +138,21 @@ def sample_valve(
     """The whole valve, some parameters of its build() changed."""
     return valve_samples(
         functools.partial(build, **changed), angle=angle, configurations=sampling.configurations,
-        momenta=sampling.momenta, seed=10 * sampling.seed, energy=sampling.energy, **run.arguments(name, name),
+        momenta=sampling.momenta, seed=sampling.seed, energy=sampling.energy, **run.arguments(name, name),
     )  # fmt: skip
 
 
-def measured(samples: xr.Dataset) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Means and standard errors over the configurations of all `LABELS`, arrays over the angle.
+def measured(samples: xr.Dataset) -> Estimate:
+    """Means over the configurations of `ROWS`, shape (rows, angles).
 
-    The magnetoresistance is R(angle)/R(first angle) - 1 of the mean conductances; its error knows that one sample gave
-    both.
+    The magnetoresistance is R(angle)/R(first angle) - 1 of the mean conductances.
     """
     stacked = np.stack([samples[name].values for name in QUANTITIES], axis=1)
 
     def means(rows) -> np.ndarray:
         return _with_magnetoresistance(np.mean(rows, axis=0))
 
-    values, errors = jackknife(means, list(stacked))
-    names = [*QUANTITIES, "magnetoresistance"]
-    return dict(zip(names, values, strict=True)), dict(zip(names, errors, strict=True))
+    return jackknife(means, list(stacked))
 
 
 def _with_magnetoresistance(quantities: np.ndarray) -> np.ndarray:
@@ -160,11 +161,20 @@ def _with_magnetoresistance(quantities: np.ndarray) -> np.ndarray:
 
 
 def angular_models(
-    parts: Parts, spacer: list[InterfaceParameters], thickness: float, angle: Sequence[float], resistivity: float | None
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Values and standard errors of every model, shape (quantities and magnetoresistance, angles).
+    parts: Parts,
+    spacers: Mapping[float, list[InterfaceParameters]],
+    spacer: list[InterfaceParameters],
+    thickness: float,
+    angle: Sequence[float],
+) -> dict[str, Estimate]:
+    """Every model, shape (rows, angles) as `measured`.
 
-    `thickness` (m) of the spacer; `resistivity` (Ohm m) is that of the drift-diffusion model, None leaves it out.
+    Parameters
+    ----------
+    spacers
+        Samples by thickness (m): their one resistivity is that of the drift-diffusion model.
+    spacer, thickness
+        The spacer of this valve; its own resistance is that of circuit theory.
     """
 
     def layer(resistance: float) -> Layer:
@@ -182,19 +192,19 @@ def angular_models(
     def unchanged(parameters: InterfaceParameters) -> InterfaceParameters:
         return parameters
 
-    found = {
+    thicknesses, weights = np.array(sorted(spacers)), line_weights(spacers)
+
+    def diffusive(fixed, free, *alone) -> np.ndarray:
+        rho = float(weights @ [spacer_resistance(mean_parameters(rows)) for rows in alone])
+        stack = valve(mean_parameters(fixed), mean_parameters(free), layer(rho * thickness))
+        return _with_magnetoresistance(predictions(stack, angle))
+
+    return {
         CIRCUIT: model(unchanged),
+        DIFFUSION: jackknife(diffusive, parts.fixed, parts.free, *(spacers[t] for t in thicknesses)),
         UNCORRECTED: model(unchanged, sharvin_corrected=False),
         THICK: model(without_transmission),
     }
-    if resistivity is not None:
-
-        def diffusive(fixed, free) -> np.ndarray:
-            stack = valve(mean_parameters(fixed), mean_parameters(free), layer(resistivity * thickness))
-            return _with_magnetoresistance(predictions(stack, angle))
-
-        found[DIFFUSION] = jackknife(diffusive, parts.fixed, parts.free)
-    return found
 
 
 ASSUMPTIONS = {CIRCUIT: "", UNCORRECTED: NO_CORRECTION, THICK: THICK_MAGNET, DIFFUSION: OHMIC}
@@ -202,55 +212,63 @@ ASSUMPTIONS = {CIRCUIT: "", UNCORRECTED: NO_CORRECTION, THICK: THICK_MAGNET, DIF
 
 
 def angular_comparisons(
-    samples: xr.Dataset, models: dict[str, tuple[np.ndarray, np.ndarray]], angle: Sequence[float]
+    samples: xr.Dataset, models: Mapping[str, Estimate], angle: Sequence[float]
 ) -> list[Comparison]:
     """Every quantity of every model at the angles where it is defined, quantum values from `sample_valve`."""
-    quantum, error = measured(samples)
-    names = [*QUANTITIES, "magnetoresistance"]
+    quantum = measured(samples)
     angles = np.asarray(angle, dtype=float)
     found = []
-    for name in LABELS:
+    for row, name in enumerate(ROWS):
         # No resistance differs from itself: the first angle says nothing.
         kept = slice(1, None) if name == "magnetoresistance" else slice(None)
-        for model, (values, errors) in models.items():
-            row = names.index(name)
-            found.append(
-                Comparison(
-                    scale=whole_torque(quantum, name)[kept] if name.startswith("field_like") else None,
-                    scale_name=WHOLE_TORQUE if name.startswith("field_like") else "",
-                    quantity=LABELS[name],
-                    unit=UNITS.get(name, TORKANCE_UNIT),
-                    model=model,
-                    coordinate="angle",
-                    coordinate_unit="deg",
-                    at=np.rad2deg(angles[kept]),
-                    quantum=quantum[name][kept],
-                    quantum_error=error[name][kept],
-                    found=values[row, kept],
-                    found_error=errors[row, kept],
-                    assumption=ASSUMPTIONS[model],
-                )
+        found += [
+            compared(
+                quantum[row, kept], estimate[row, kept],
+                scale=whole_torque(quantum.value, name)[kept] if name.startswith("field_like") else None,
+                scale_name=WHOLE_TORQUE if name.startswith("field_like") else "",
+                quantity=LABELS[name], unit=UNITS.get(name, TORKANCE_UNIT), model=model, coordinate="angle",
+                coordinate_unit="deg", at=np.rad2deg(angles[kept]), assumption=ASSUMPTIONS[model],
             )
+            for model, estimate in models.items()
+        ]  # fmt: skip
     return found
 
 
-def whole_torque(quantum: dict[str, np.ndarray], field_like: str) -> np.ndarray:
+def compared(quantum: Estimate, found: Estimate, **named) -> Comparison:
+    """A comparison whose error knows what both samples have in common."""
+    return Comparison(
+        quantum=quantum.value, quantum_error=quantum.error, found=found.value, found_error=found.error,
+        difference_error=found.minus(quantum).error, **named,
+    )  # fmt: skip
+
+
+def whole_torque(quantum: np.ndarray, field_like: str) -> np.ndarray:
     """Length of the vector of which `field_like` is one component."""
-    return np.hypot(quantum[field_like], quantum[field_like.replace("field", "damping")])
+    damping_like = field_like.replace("field", "damping")
+    return np.hypot(quantum[ROWS.index(field_like)], quantum[ROWS.index(damping_like)])
+
+
+def line_weights(spacers: Mapping[float, list[InterfaceParameters]]) -> np.ndarray:
+    """Weights w of a least-squares line through zero, rho* = sum_i w_i (rho* t)_i, thicknesses ascending.
+
+    Every thickness counts with its number of configurations: the relative error of a resistance does not depend on it.
+    """
+    thickness = np.array(sorted(spacers))
+    count = np.array([len(spacers[t]) for t in thickness])
+    return count / thickness / count.sum()
 
 
 def resistance_of_spacers(spacers: dict[float, list[InterfaceParameters]]) -> xr.Dataset:
     """rho* t of every spacer versus its thickness (m), and the line through them: rho* and its standard error.
 
     A straight line with an offset would hold coherence at the ends of the spacer; the model has a resistivity alone, so
-    the line goes through zero. Least squares with weights 1/error^2.
+    the line goes through zero (`line_weights`).
     """
     thickness = np.array(sorted(spacers))
-    pairs = [jackknife(lambda rows: np.array(spacer_resistance(mean_parameters(rows))), spacers[t]) for t in thickness]
-    resistance, error = (np.array([float(pair[i]) for pair in pairs]) for i in range(2))
-    weight = 1 / error**2
-    spread = np.sum(weight * thickness**2)
-    rho = float(np.sum(weight * thickness * resistance) / spread)
+    alone = [jackknife(lambda rows: np.array(spacer_resistance(mean_parameters(rows))), spacers[t]) for t in thickness]
+    resistance, error = (np.array([getattr(x, name) for x in alone], dtype=float) for name in ("value", "error"))
+    weights = line_weights(spacers)
+    rho, rho_error = float(weights @ resistance), float(np.hypot.reduce(weights * error))
     unit = {"units": "m", "long_name": "thickness of the spacer"}
     area = "Ohm m^2"
     return xr.Dataset(
@@ -258,7 +276,7 @@ def resistance_of_spacers(spacers: dict[float, list[InterfaceParameters]]) -> xr
             "resistance": ("thickness", resistance, {"units": area, "long_name": "resistance of the spacer alone"}),
             "resistance_error": ("thickness", error, {"units": area, "long_name": "its standard error"}),
             "resistivity": ((), rho, {"units": "Ohm m", "long_name": "rho* of the spacer"}),
-            "resistivity_error": ((), 1 / math.sqrt(spread), {"units": "Ohm m", "long_name": "its standard error"}),
+            "resistivity_error": ((), rho_error, {"units": "Ohm m", "long_name": "its standard error"}),
         },
         {"thickness": ("thickness", thickness, unit)},
     )
@@ -301,8 +319,8 @@ def single_magnet_comparisons(
 
         return jackknife(values, magnet, spacer)
 
-    values, errors = jackknife(quantum, composite)
-    length = float(np.hypot(values[2], values[3]))
+    measured_here = jackknife(quantum, composite)
+    length = float(np.hypot(*measured_here.value[2:]))
     kinds: list[tuple[str, str, dict[str, Any]]] = [
         ("conductance", CONDUCTANCE_UNIT, {}),
         ("polarisation of the current", "1", {}),
@@ -311,20 +329,19 @@ def single_magnet_comparisons(
     ]
     found = []
     for name, corrected in ((CIRCUIT, True), (UNCORRECTED, False)):
-        m, e = model(corrected)
-        for i, (quantity, unit, relative_to) in enumerate(kinds):
-            found.append(
-                Comparison(
-                    quantity=quantity, unit=unit, model=name, coordinate="", coordinate_unit="", at=np.zeros(1),
-                    quantum=values[i : i + 1], quantum_error=errors[i : i + 1], found=m[i : i + 1],
-                    found_error=e[i : i + 1], assumption=ASSUMPTIONS[name], **relative_to,
-                )
-            )  # fmt: skip
+        estimate = model(corrected)
+        found += [
+            compared(
+                measured_here[i : i + 1], estimate[i : i + 1], quantity=quantity, unit=unit, model=name, coordinate="",
+                coordinate_unit="", at=np.zeros(1), assumption=ASSUMPTIONS[name], **relative_to,
+            )
+            for i, (quantity, unit, relative_to) in enumerate(kinds)
+        ]  # fmt: skip
     return found
 
 
 def sweep_comparisons(
-    points: Sequence[tuple[float, xr.Dataset, dict[str, tuple[np.ndarray, np.ndarray]]]],
+    points: Sequence[tuple[float, xr.Dataset, Mapping[str, Estimate]]],
     *,
     column: int,
     coordinate: str,
@@ -340,32 +357,31 @@ def sweep_comparisons(
     column
         Which angle.
     """
-    names = [*QUANTITIES, "magnetoresistance"]
-    quantum = [measured(samples) for _, samples, _ in points]
+    quantum = together([measured(samples)[:, column] for _, samples, _ in points])
     found = []
     for name in ("conductance", "magnetoresistance", "damping_like"):
-        row = names.index(name)
+        row = ROWS.index(name)
         found += [
-            Comparison(
-                quantity=LABELS[name],
-                unit=UNITS.get(name, TORKANCE_UNIT),
-                model=model,
-                coordinate=coordinate,
-                coordinate_unit=coordinate_unit,
-                at=np.array([at for at, _, _ in points]),
-                quantum=np.array([values[name][column] for values, _ in quantum]),
-                quantum_error=np.array([errors[name][column] for _, errors in quantum]),
-                found=np.array([found_by[model][0][row, column] for _, _, found_by in points]),
-                found_error=np.array([found_by[model][1][row, column] for _, _, found_by in points]),
+            compared(
+                quantum[:, row], together([found_by[model][row, column] for _, _, found_by in points]),
+                quantity=LABELS[name], unit=UNITS.get(name, TORKANCE_UNIT), model=model, coordinate=coordinate,
+                coordinate_unit=coordinate_unit, at=np.array([at for at, _, _ in points]),
                 assumption=ASSUMPTIONS[model],
             )
             for model in models
-        ]
+        ]  # fmt: skip
     return found
 
 
+def together(estimates: Sequence[Estimate]) -> Estimate:
+    """Several estimates as one, its first axis theirs."""
+    return Estimate(
+        value=np.array([x.value for x in estimates]), left_out=np.stack([x.left_out for x in estimates], axis=1)
+    )
+
+
 def user_comparisons(
-    table: UserTable, samples: xr.Dataset, models: dict[str, tuple[np.ndarray, np.ndarray]], angle: Sequence[float]
+    table: UserTable, samples: xr.Dataset, models: Mapping[str, Estimate], angle: Sequence[float]
 ) -> list[tuple[Comparison, Verdict]]:
     """A user's numbers judged like a model's, and told from which of ours they differ least where they fail.
 
@@ -386,13 +402,14 @@ def user_comparisons(
             conductance, torque = quantities[0, at], quantities[1, at] * np.sin(angles[at])
             return {"conductance": conductance, "torque": torque, "torque_efficiency": torque / conductance}[column]
 
-        quantum, error = jackknife(lambda rows, f=observable: f(np.mean(rows, axis=0)), list(stacked))
+        quantum = jackknife(lambda rows, f=observable: f(np.mean(rows, axis=0)), list(stacked))
         shared: dict[str, Any] = {
             "quantity": USER_LABELS[column], "unit": USER_QUANTITIES[column], "coordinate": "angle",
-            "coordinate_unit": "deg", "at": np.rad2deg(angles[at]), "quantum": quantum, "quantum_error": error,
+            "coordinate_unit": "deg", "at": np.rad2deg(angles[at]), "quantum": quantum.value,
+            "quantum_error": quantum.error,
         }  # fmt: skip
         own = Comparison(model=table.name, found=given[kept], **shared)
-        ours = [Comparison(model=name, found=observable(values), **shared) for name, (values, _) in models.items()]
+        ours = [Comparison(model=name, found=observable(x.value), **shared) for name, x in models.items()]
         verdict, closest = judge(own), nearest(own, ours)
         if not verdict.holds and closest is not None:
             model, distance = closest
