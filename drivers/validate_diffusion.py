@@ -351,7 +351,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "--angle", type=command_line.grid, default="0:pi:5", help="of the free magnet, rad; default 0:pi:5"
     )
-    parser.add_argument("--configurations", type=int, default=160, metavar="N", help="of the valve; default 160")
+    parser.add_argument("--configurations", type=int, default=140, metavar="N", help="of the valve; default 140")
     parser.add_argument(
         "--sweep-configurations", type=int, default=40, metavar="N", help="at other thicknesses, disorder; default 40"
     )
