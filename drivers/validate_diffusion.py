@@ -361,7 +361,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "--thicknesses", type=command_line.grid, default="4,12", help="of the spacer, monolayers; default 4,12"
     )
-    parser.add_argument("--disorders", type=command_line.grid, default="2,5", help="of the spacer, eV; default 2,5")
+    parser.add_argument("--disorders", type=command_line.grid, default="1,5", help="of the spacer, eV; default 1,5")
     parser.add_argument("--energy", type=command_line.number, default=0.0, help="eV; default 0, the Fermi energy")
     parser.add_argument("--seed", type=int, default=1, help="of momenta; default 1")
     parser.add_argument(

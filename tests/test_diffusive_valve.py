@@ -85,7 +85,7 @@ def test_the_driver_writes_its_files_and_its_map_switches_the_free_layer_to_para
     assert f"{float(d['damping_like_efficiency'][2]):.6g} damping-like" in run.stdout
     assert tmap["voltage"].values.tolist() == [-1e-3, 0.0, 1e-3]
     pumped = tmap.attrs["mixing_conductance_real"] * CONDUCTANCE_QUANTUM_PER_SPIN / (tmap.attrs["cell_area"] * NM2)
-    assert pumped == pytest.approx(2 * 0.55e15, rel=ROUNDING)
+    assert pumped == pytest.approx(2 * 0.55e15, rel=ROUNDING, abs=0)
 
     tilted = ["--field", "1e-3,0,0", *ENSEMBLE]
     chain = within("switching", tmp_path / "new/valve_map.nc", *tilted, "-o", tmp_path / "new/valve", "--quiet")
@@ -139,11 +139,11 @@ def test_what_the_spin_current_of_the_profile_loses_in_the_free_magnet_is_its_to
     before, after = (z < float(d["layer_start"][free])), (z >= float(d["layer_end"][free]))
     lost = j[before][-1] - j[after][0]
     # m = x, p = z: m x (p x m) = z and m x p = -y.
-    assert lost[2] == pytest.approx(float(across["damping_like_efficiency"]), rel=ROUNDING)
-    assert lost[1] == pytest.approx(-float(across["field_like_efficiency"]), rel=1e-6)
+    assert lost[2] == pytest.approx(float(across["damping_like_efficiency"]), rel=ROUNDING, abs=0)
+    assert lost[1] == pytest.approx(-float(across["field_like_efficiency"]), rel=1e-6, abs=0)
     assert abs(lost[1]) > 1e-3
     drop = d["potential"].values[[0, -1]]
-    assert drop[0] - drop[1] == pytest.approx(float(across["resistance_area"]), rel=ROUNDING)
+    assert drop[0] - drop[1] == pytest.approx(float(across["resistance_area"]), rel=ROUNDING, abs=0)
 
 
 def test_the_profile_shows_both_sides_of_every_interface(driver, options):
@@ -167,8 +167,8 @@ def test_the_fit_to_a_diffusive_map_is_the_closed_form_of_circuit_theory():
     # The polarisation of the fit counts hbar/2 an electron, twice that of the circuit: P/2 stands for P. At a fixed
     # voltage the resistance turns Lambda^2 into A; the polarisation comes with the current at 90 degrees.
     at_voltage = fit_slonczewski(tmap, voltage=1e-3).forms[0]
-    assert at_voltage.Lambda**2 == pytest.approx(A, rel=CIRCUIT)
-    assert at_voltage.polarization == pytest.approx(P / 2 * square * (1 + A) / (A * (1 + square)), rel=CIRCUIT)
+    assert at_voltage.Lambda**2 == pytest.approx(A, rel=CIRCUIT, abs=0)
+    assert at_voltage.polarization == pytest.approx(P / 2 * square * (1 + A) / (A * (1 + square)), rel=CIRCUIT, abs=0)
     assert at_voltage.epsilon_prime == pytest.approx(0, abs=CIRCUIT)
     # At a fixed current the form is the textbook one.
     density = tmap.charge_current / (tmap.area * NM2)
@@ -182,8 +182,8 @@ def test_the_fit_to_a_diffusive_map_is_the_closed_form_of_circuit_theory():
         )},
     )  # fmt: skip
     at_current = fit_slonczewski(fixed_current, voltage=1e-3).forms[0]
-    assert at_current.Lambda**2 == pytest.approx(square, rel=CIRCUIT)
-    assert at_current.polarization == pytest.approx(P / 2, rel=CIRCUIT)
+    assert at_current.Lambda**2 == pytest.approx(square, rel=CIRCUIT, abs=0)
+    assert at_current.polarization == pytest.approx(P / 2, rel=CIRCUIT, abs=0)
     assert max(at_current.damping_like_residual, at_voltage.damping_like_residual) < CIRCUIT
 
 
@@ -257,9 +257,9 @@ def test_the_nonlocal_resistance_is_that_of_takahashi_and_maekawa(distance):
     contact = (v["interface_AR_star"] + magnet) / foot
     x = distance / v["normal_diffusion_length"]
     expected = 2 * bar * math.exp(-x) * (driving / bar) ** 2 / ((1 + 2 * contact / bar) ** 2 - math.exp(-2 * x))
-    assert nonlocal_resistance(solution) == pytest.approx(expected, rel=LONG)
+    assert nonlocal_resistance(solution) == pytest.approx(expected, rel=LONG, abs=0)
     _, reversed_detector = lateral(f"distance={distance}", "angle=pi")
-    assert nonlocal_resistance(reversed_detector) == pytest.approx(-expected, rel=LONG)
+    assert nonlocal_resistance(reversed_detector) == pytest.approx(-expected, rel=LONG, abs=0)
 
 
 def test_the_detector_sees_a_pure_spin_current_and_nothing_across_its_magnetisation():

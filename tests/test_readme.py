@@ -51,3 +51,15 @@ def test_the_program_about_the_dynamics_runs(names):
     assert np.all(known["exact"] > 0)
     for name in ("errors", "diagram", "noise", "line"):
         assert all(variable.attrs.get("long_name") for variable in known[name].data_vars.values())
+
+
+def test_the_program_about_diffusion_runs_from_the_lattice_to_the_critical_voltage():
+    programs = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    program = next(text for text in programs if "diffusion.Multilayer(" in text)
+    known = {"np": np, "qt": qt}
+    exec(program.replace("qt.kmesh(64)", "qt.kmesh(8)"), known)
+    parallel, free, tmap = known["parallel"], known["free"], known["tmap"]
+    assert parallel.current_density == pytest.approx(1e12, rel=1e-9)
+    # Electrons from the fixed to the free magnet turn it parallel: the resistance rises with the angle, V > 0 switches.
+    assert np.all(np.diff(known["R"]) > 0)
+    assert llg.critical_voltage(free, tmap, "antiparallel").voltage > 0

@@ -31,13 +31,15 @@ UNIT_TEXTS = {
 def model_comparison(comparisons: Sequence[Comparison]) -> Figure:
     """A panel for every quantity: quantum transport as points with two standard errors, models as lines.
 
-    The shaded band is 3 % (the tolerance) to either side of quantum transport.
+    The shaded band is the tolerance to either side of quantum transport.
     """
     quantities = list(dict.fromkeys(c.quantity for c in comparisons))
     models = list(dict.fromkeys(c.model for c in comparisons))
-    columns = min(COLUMNS, len(quantities))
+    # Quantities without a coordinate are narrow panels in one row.
+    single = not any(c.coordinate for c in comparisons)
+    columns = len(quantities) if single else min(COLUMNS, len(quantities))
     rows = -(-len(quantities) // columns)
-    figure = blank_figure(PANEL[0] * columns, PANEL[1] * rows + 0.5)
+    figure = blank_figure(PANEL[0] * (0.6 if single else 1.0) * columns, PANEL[1] * rows + 0.5)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     drawn = {}
     for panel, quantity in zip(panels, quantities, strict=False):
@@ -45,8 +47,12 @@ def model_comparison(comparisons: Sequence[Comparison]) -> Figure:
         scale, power = _scale(np.concatenate([np.abs(x) for c in here for x in (c.quantum, c.found)]))
         first = max(here, key=lambda c: c.at.size)
         q = first.quantum / scale
-        width = first.tolerance * np.abs(q)
-        drawn["tolerance"] = panel.fill_between(first.at, q - width, q + width, color="0.85", linewidth=0)
+        assert first.scale is not None, "a comparison has a scale"
+        width = first.tolerance * np.abs(first.scale) / scale
+        # One point gets a band as wide as its panel.
+        x = np.array([-1.0, 1.0]) if single else first.at
+        low, high = (np.broadcast_to(y, x.shape) for y in (q - width, q + width))
+        drawn["tolerance"] = panel.fill_between(x, low, high, color="0.85", linewidth=0)
         for c in here:
             colour, dashes = STYLES[models.index(c.model) % len(STYLES)]
             style = {"color": colour, "linestyle": dashes, "linewidth": 1.6}
@@ -70,7 +76,10 @@ def model_comparison(comparisons: Sequence[Comparison]) -> Figure:
     for panel in panels[len(quantities) :]:
         panel.set_visible(False)
     labels = ["quantum transport", "tolerance", *models]
-    names = {"quantum transport": "quantum transport, 2 standard errors", "tolerance": f"{first.tolerance:.0%} around"}
+    names = {
+        "quantum transport": "quantum transport, 2 standard errors",
+        "tolerance": f"tolerance, {first.tolerance:.0%} to either side",
+    }
     figure.legend(
         [drawn[x] for x in labels], [names.get(x, x) for x in labels],
         loc="outside upper center", ncols=2, frameon=False, fontsize="small",
