@@ -9,6 +9,9 @@ Takes a system whose build() returns a qtorque.diffusion.Multilayer with two mag
 --profile-angle), PREFIX_diffusion.png and PREFIX_map.nc, the torque map that drivers/switching.py reads. With --vary it
 also writes PREFIX_NAME.nc and PREFIX_NAME.png: magnetoresistance and torque versus that parameter of build(). Prints a
 table of both states and of the torque at 90 degrees. The model is linear in the voltage. SI units.
+
+Of a stack without any mixing conductance and transverse length, the model of Valet and Fert, there are both collinear
+states and their profile, no torques and no map.
 """
 
 import math
@@ -18,13 +21,13 @@ import _stages
 
 from qtorque import command_line
 
-ENDINGS = ("_diffusion.nc", "_diffusion.png", "_map.nc")
+ENDINGS, MAP_ENDING = ("_diffusion.nc", "_diffusion.png"), "_map.nc"
 CELL = 1.0
 """nm^2 that the torque map is per; the dynamics scale it to the area of the free layer."""
 LAYER_POINTS = 41
 """Positions at which the profile shows each layer."""
-STATES = (0.0, math.pi / 2, math.pi)
-"""Angles of the table: parallel, across, antiparallel."""
+ACROSS = math.pi / 2
+"""Angle at which the table shows the torque."""
 UNITS = {
     "thickness": "m", "length": "m", "rho_star": "Ohm m", "AR_star": "Ohm m^2", "mixing_conductance": "S/m^2",
     "imaginary": "S/m^2", "transmitted": "S/m^2", "beta": "1", "gamma": "1", "loss": "1",
@@ -37,7 +40,7 @@ SUMMARY = {
     "damping_like_efficiency": ("1", "damping-like torque at 90 degrees per current density, in hbar/2e"),
     "field_like_efficiency": ("1", "field-like torque at 90 degrees per current density, in hbar/2e"),
 }
-"""Units and long name of what `summary` returns."""
+"""Units and long name of what `summary` returns; a stack without torques has the first three."""
 
 
 def load(options, **changed):
@@ -60,6 +63,18 @@ def magnets(multilayer, options):
     return {"free": multilayer.magnet(options.free, -1).name, "fixed": multilayer.magnet(options.fixed, 0).name}
 
 
+def is_collinear(multilayer):
+    """Whether the stack says nothing of spin across a magnetisation: magnets at an angle have no answer then."""
+    from qtorque.diffusion import Interface
+
+    items = [multilayer.left, *multilayer.elements, multilayer.right]
+    return all(
+        (item.mixing_conductance if isinstance(item, Interface) else getattr(item, "transverse_decay_length", None))
+        is None
+        for item in items
+    )
+
+
 def versus_angle(multilayer, options, angle):
     """`angular_dependence` with the torques per current density beside those per volt."""
     from qtorque.diffusion import angular_dependence
@@ -78,10 +93,21 @@ def summary(multilayer, options):
     """The numbers that `SUMMARY` names, as an array."""
     import numpy as np
 
-    parallel, across, antiparallel = (versus_angle(multilayer, options, [angle]).isel(angle=0) for angle in STATES)
-    R_P, R_AP = float(parallel["resistance_area"]), float(antiparallel["resistance_area"])
-    efficiencies = [float(across[name]) for name in ("damping_like_efficiency", "field_like_efficiency")]
-    return np.array([R_P, R_AP, (R_AP - R_P) / R_P, *efficiencies])
+    from qtorque.diffusion import magnetoresistance
+
+    found = magnetoresistance(multilayer, **magnets(multilayer, options))
+    states = [found.parallel, found.antiparallel, found.ratio]
+    if is_collinear(multilayer):
+        return np.array(states)
+    across = versus_angle(multilayer, options, [ACROSS]).isel(angle=0)
+    return np.array([*states, *(float(across[name]) for name in ("damping_like_efficiency", "field_like_efficiency"))])
+
+
+def profile_angle(multilayer, options):
+    """That of --profile-angle, by default 90 degrees, of collinear stacks the antiparallel state."""
+    if options.profile_angle is not None:
+        return options.profile_angle
+    return math.pi if is_collinear(multilayer) else ACROSS
 
 
 def profile(multilayer, options):
@@ -101,7 +127,8 @@ def profile(multilayer, options):
 
     names = magnets(multilayer, options)
     p = multilayer.magnet(names["fixed"], 0).direction
-    turned = multilayer.turned(names["free"], direction_at(options.profile_angle, p))
+    angle = profile_angle(multilayer, options)
+    turned = multilayer.turned(names["free"], direction_at(angle, p))
     solution = solve_multilayer(turned, current_density=1.0)
     layers = [(n, element) for n, element in enumerate(turned.elements) if isinstance(element, Layer)]
     edges = turned.positions
@@ -129,20 +156,41 @@ def profile(multilayer, options):
             "position": ("position", z, {"units": "m", "long_name": "position along the current"}),
             "component": ("component", ["x", "y", "z"], {"long_name": "fixed magnet along z, m = (sin, 0, cos)"}),
         },
-        attrs={"profile_angle": options.profile_angle},
+        attrs={"profile_angle": angle},
     )
+
+
+def pumping_conductance(multilayer, name):
+    """What a magnet takes of the accumulation that it sees in its rotating frame, S/m^2; None if nothing is given.
+
+    Where it precesses all its faces see -hbar omega/e. A face to a normal metal takes the reflected mixing conductance
+    of it; a magnet lumped into an interface has two faces, and what passes from one to the other is not taken.
+    """
+    from qtorque.diffusion import Interface, Layer, Lead
+
+    items = [multilayer.left, *multilayer.elements, multilayer.right]
+    taken = []
+    for n in multilayer.magnet(name, 0).elements:
+        element = multilayer.elements[n]
+        if not isinstance(element, Interface) or element.mixing_conductance is None:
+            continue
+        sides = items[n], items[n + 2]
+        beside = [isinstance(item, Layer | Lead) and item.magnetization is not None for item in sides]
+        if not any(beside):
+            taken.append(complex(element.mixing.sum()))
+        elif not all(beside):
+            taken.append(element.mixing_conductance)
+    return sum(taken) if taken else None
 
 
 def map_of(multilayer, options):
     """The torque map, with the mixing conductances of the faces of the free magnet for its damping."""
-    from qtorque.diffusion import Interface, torque_map
+    from qtorque.diffusion import torque_map
 
     names = magnets(multilayer, options)
-    elements = [multilayer.elements[n] for n in multilayer.magnet(names["free"], -1).elements]
-    pumped = [e.mixing_conductance for e in elements if isinstance(e, Interface) and e.mixing_conductance is not None]
     return torque_map(
         multilayer, angle=options.angle, voltage=options.voltages, area=CELL,
-        mixing_conductance=sum(pumped) if pumped else None, **names,
+        mixing_conductance=pumping_conductance(multilayer, names["free"]), **names,
     )  # fmt: skip
 
 
@@ -166,7 +214,7 @@ def versus_parameter(options, *, comm=None, checkpoint=None):
     return xr.Dataset(
         {
             name: ("value", rows[:, n], {"units": unit, "long_name": text})
-            for n, (name, (unit, text)) in enumerate(SUMMARY.items())
+            for n, (name, (unit, text)) in enumerate(list(SUMMARY.items())[: rows.shape[1]])
         },
         {"value": ("value", options.values, label)},
         attrs={"parameter": options.vary},
@@ -177,27 +225,36 @@ def table(numbers, d, varied):
     """Lines with both states, the torque at 90 degrees, and the varied parameter."""
     import numpy as np
 
-    R_P, R_AP, ratio, damping, field = numbers
+    R_P, R_AP, ratio, *torque = numbers
     size = np.linalg.norm(d["spin_accumulation"], axis=1)
     most = int(size.argmax())
     degrees = math.degrees(d.attrs["profile_angle"])
     lines = [
         f"resistance times area {1e15 * R_P:.6g} fOhm m^2 parallel, {1e15 * R_AP:.6g} antiparallel",
         f"magnetoresistance     {100 * ratio:.5g} % of the parallel resistance",
-        f"torque efficiency     {damping:.6g} damping-like, {field:.6g} field-like (hbar/2e per current) at 90 degrees",
-        f"field-like share      {field / damping:.5g} of the damping-like torque" if damping else "no torque",
-        f"largest accumulation  {1e15 * size[most]:.5g} mV per 1e12 A/m^2, {1e9 * float(d['position'][most]):.4g} nm "
-        f"from the left at {degrees:.4g} degrees",
     ]
+    if torque:
+        damping, field = torque
+        lines += [
+            f"torque efficiency     {damping:.6g} damping-like, {field:.6g} field-like (hbar/2e per current) "
+            "at 90 degrees",
+            f"field-like share      {field / damping:.5g} of the damping-like torque" if damping else "no torque",
+        ]
+    else:
+        lines.append("no torques, no map    they need mixing_conductance= of the interfaces; the stack has none")
+    lines.append(
+        f"largest accumulation  {1e15 * size[most]:.5g} mV per 1e12 A/m^2, {1e9 * float(d['position'][most]):.4g} nm "
+        f"from the left at {degrees:.4g} degrees"
+    )
     if varied is not None:
         name = f"{varied.attrs['parameter']} ({varied['value'].attrs['units']})"
-        lines.append(f"{name}   R_P, R_AP (fOhm m^2)   MR (%)   damping-like   field-like (hbar/2e)")
+        shown = "   damping-like   field-like (hbar/2e)" if "damping_like_efficiency" in varied else ""
+        lines.append(f"{name}   R_P, R_AP (fOhm m^2)   MR (%){shown}")
         for value in varied["value"].values:
-            R_P, R_AP, ratio, damping, field = (float(varied[key].sel(value=value)) for key in SUMMARY)
-            lines.append(
-                f"{value:{len(name)}.6g}   {1e15 * R_P:9.5f} {1e15 * R_AP:10.5f}   {100 * ratio:8.4f}   "
-                f"{damping:10.6f}   {field:12.6f}"
-            )
+            here = varied.sel(value=value)
+            R_P, R_AP, ratio, *torque = (float(here[key]) for key in SUMMARY if key in here)
+            line = f"{value:{len(name)}.6g}   {1e15 * R_P:9.5f} {1e15 * R_AP:10.5f}   {100 * ratio:8.4f}"
+            lines.append(line + "".join(f"   {number:11.6f}" for number in torque))
     return lines
 
 
@@ -217,8 +274,11 @@ def check(options, settings):
         raise InputError(f"--set {options.vary}= is what --values varies; leave it out")
     if len(set(options.values)) < len(options.values):
         raise InputError(f"--values {','.join(f'{x:g}' for x in options.values)}: a value is repeated; give each once")
-    for value in options.values:
-        magnets(load(options, **{options.vary: value}), options)
+    stacks = [load(options, **{options.vary: value}) for value in options.values]
+    for stack in stacks:
+        magnets(stack, options)
+    if len({is_collinear(stack) for stack in stacks}) > 1:
+        raise InputError(f"--values of {options.vary}: some stacks have torques, others none; give values of one kind")
 
 
 def run(options, comm):
@@ -232,11 +292,13 @@ def run(options, comm):
     known = _stages.configuration(options)
     force = command_line.may_replace(options, known)
     further = () if options.vary is None else (f"_{options.vary}.nc", f"_{options.vary}.png")
-    paths = command_line.output_files(options.output, (*ENDINGS, *further), force)
+    first = ENDINGS if is_collinear(multilayer) else (*ENDINGS, MAP_ENDING)
+    paths = command_line.output_files(options.output, (*first, *further), force)
     # A fraction of a second: computed here, so that a dry run refuses what they do.
-    tmap = map_of(multilayer, options)
-    parts = versus_angle(multilayer, options, options.angle), profile(multilayer, options)
-    d = xr.merge(parts, combine_attrs="no_conflicts")
+    d, tmap = profile(multilayer, options), None
+    if not is_collinear(multilayer):
+        tmap = map_of(multilayer, options)
+        d = xr.merge((versus_angle(multilayer, options, options.angle), d), combine_attrs="no_conflicts")
     numbers = summary(multilayer, options)
     if options.dry_run:
         if _stages.is_root(comm):
@@ -250,10 +312,11 @@ def run(options, comm):
             origin = store.provenance(known, comm, wall_time=time.monotonic() - begin)
             store.save_dataset(d, paths[0], force=force, provenance=origin)
             plot.save_figure(plot.diffusive_valve(d), paths[1], force)
-            store.save_dataset(tmap.to_dataset(), paths[2], force=force, provenance=origin)
+            if tmap is not None:
+                store.save_dataset(tmap.to_dataset(), paths[2], force=force, provenance=origin)
             if varied is not None:
-                store.save_dataset(varied, paths[3], force=force, provenance=origin)
-                plot.save_figure(plot.diffusive_valve_versus(varied), paths[4], force)
+                store.save_dataset(varied, paths[-2], force=force, provenance=origin)
+                plot.save_figure(plot.diffusive_valve_versus(varied), paths[-1], force)
     if _stages.is_root(comm):
         print(*table(numbers, d, varied), _stages.written(paths), sep="\n")
 
@@ -266,7 +329,9 @@ if __name__ == "__main__":
     parser.add_argument(
         "--voltages", type=command_line.grid, default="-1e-4:1e-4:21", help="of the map, V; default -1e-4:1e-4:21"
     )
-    parser.add_argument("--profile-angle", type=command_line.number, default=math.pi / 2, help="rad; default pi/2")
+    parser.add_argument(
+        "--profile-angle", type=command_line.number, help="rad; default pi/2, of a stack without torques pi"
+    )
     parser.add_argument("--free", help="name of the magnet that turns; default the last one")
     parser.add_argument("--fixed", help="name of the magnet it turns against; default the first one")
     parser.add_argument("--vary", metavar="NAME", help="a parameter of build()")

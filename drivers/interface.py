@@ -6,7 +6,9 @@
 Writes PREFIX_interface.nc (k-resolved mixing conductance, k-averaged conductances) and PREFIX_interface.png, and prints
 a table in e^2/h per cell and in 1e15 Ohm^-1 m^-2, as scattering gives them and corrected for the Sharvin resistance of
 the leads (Schep); and AR* and gamma of the corrected interface, r_up,down = 2 AR* (1 -+ gamma), as drift-diffusion
-takes them.
+takes them. A slab between two normal leads is corrected with its transmitted mixing conductances. Up is the majority
+of the magnet. What is no interface of one magnet (`qtorque.interface_parameters`) is corrected spin by spin, the spins
+counted along the leads, and has no AR* and gamma.
 """
 
 import functools
@@ -28,15 +30,30 @@ LONG_NAMES = {
 }
 
 
-def observe(k, system, energy, lead):
-    """At some momenta: mixing conductance over k; sums over these k of the conductances and the open channels."""
+def of_one_magnet(system, energy, mesh):
+    """`qtorque.InterfaceParameters` of a few momenta, uncorrected; None where the system has none, and why."""
+    import qtorque as qt
+
+    try:
+        few = qt.solve(system, energy=energy, kmesh=_stages.sample(mesh))
+        return qt.interface_parameters(few, sharvin_corrected=False), ""
+    except qt.InputError as refused:
+        return None, str(refused)
+
+
+def observe(k, system, energy, lead, one_magnet):
+    """At some momenta: mixing conductance over k; sums over these k of all that `complete` takes."""
     import xarray as xr
 
     import qtorque as qt
 
-    other = LEADS[1 - LEADS.index(lead)]
     s = qt.solve(system, energy=energy, kmesh=k)
     mixing = qt.mixing_conductance(s, lead=lead)
+    shifted = {"shifted_weight": _stages.shifted_weight(s)}
+    if one_magnet:
+        sums = qt.interface_parameters(s, sharvin_corrected=False).to_dataset().assign(shifted)
+        return _with_units(mixing.to_dataset()), sums
+    other = LEADS[1 - LEADS.index(lead)]
     with xr.set_options(keep_attrs=True):
         conductance = qt.conductance(s, source=lead, target=other).sum("spin_in", skipna=False).rename(spin_out="spin")
     sums = {
@@ -44,36 +61,82 @@ def observe(k, system, energy, lead):
         "conductance": conductance,
         "normal": qt.sharvin_conductance(s, lead),
         "other": qt.sharvin_conductance(s, other),
-        "shifted_weight": _stages.shifted_weight(s),
     }
-    return _with_units(mixing.to_dataset()), xr.Dataset(sums)
+    return _with_units(mixing.to_dataset()), xr.Dataset(sums | shifted)
 
 
-def complete(sums, area):
-    """All conductances of an interface that are means over k, from their sums; `area` of the in-plane cell in nm^2.
+def complete(sums, lead, few, why):
+    """All conductances of an interface that are means over k, from their sums.
+
+    Parameters
+    ----------
+    sums
+        Of `observe`.
+    lead
+        The normal lead of the mixing conductance.
+    few, why
+        Of `of_one_magnet`.
 
     Returns
     -------
     Dataset
-        In e^2/h per cell: g_mix, the mean mixing conductance; conductance (spin), the spin counted along the
-        magnetization of the other lead; sharvin (side, spin); with _corrected what is left after Schep's correction,
-        not a number for a spin that conducts nothing. The polarization of the conductance; AR_star (Ohm m^2) and gamma
-        of the corrected conductances.
+        In e^2/h per cell: g_mix, the mean mixing conductance; conductance (spin), up the majority of the one magnet,
+        else counted along the other lead; sharvin (side, spin); with _corrected what is left after Schep's correction.
+        The polarization of the conductance. AR_star (Ohm m^2) and gamma of the corrected conductances, or why they are
+        left out in the attribute AR_star.
     """
+    import qtorque as qt
+
+    shifted = float(sums["shifted_weight"])
+    if few is None:
+        return _spin_by_spin(sums, why).assign_attrs(shifted_weight=shifted)
+    found = qt.InterfaceParameters.from_dataset(sums.assign_attrs(few.to_dataset().attrs))
+    try:
+        corrected = qt.without_sharvin_resistance(found)
+    except qt.InputError as refused:
+        return _spin_by_spin(_seen_from(found, lead), str(refused)).assign_attrs(shifted_weight=shifted)
+    bare = _seen_from(corrected, lead)
+    d = _conductances(_seen_from(found, lead), bare["g_mix"], bare["conductance"])
+    d["AR_star"] = ((), corrected.AR_star, {"units": "Ohm m^2", "long_name": "AR* = (r_up + r_down)/4, corrected"})
+    d["gamma"] = ((), corrected.gamma, {"units": "1", "long_name": "gamma of r_up,down = 2 AR* (1 -+ gamma)"})
+    return d.assign_attrs(shifted_weight=shifted)
+
+
+def _seen_from(parameters, lead):
+    """The conductances that a normal lead sees: g_mix, conductance (spin), channels of it and of the other lead."""
     import xarray as xr
 
+    p, spin = parameters, {"spin": ["up", "down"]}
+    reflected = p.mixing_conductance if lead == p.normal_leads[0] else p.mixing_conductance_opposite
+    other = LEADS[1 - LEADS.index(lead)]
+    values = {
+        "conductance": (p.conductance_up, p.conductance_down), "normal": p.sharvin(lead), "other": p.sharvin(other),
+    }  # fmt: skip
+    return xr.Dataset({"g_mix": reflected} | {name: ("spin", [*value]) for name, value in values.items()}, spin)
+
+
+def _spin_by_spin(sums, why):
+    """Conductances corrected as if neither lead passed transverse spin; a spin that conducts nothing stays at zero."""
     import qtorque as qt
 
     conductance, normal, other = (sums[name] for name in ("conductance", "normal", "other"))
     conducting = conductance > 0
+    corrected = qt.schep_corrected(*(x.where(conducting) for x in (conductance, normal, other))).fillna(0)
+    d = _conductances(sums, qt.schep_corrected(sums["g_mix"], normal.mean("spin")), corrected)
+    return d.assign_attrs(AR_star=f"left out: {why}")
+
+
+def _conductances(sums, g_mix_corrected, conductance_corrected):
+    """What the file holds without k, but for AR* and gamma."""
+    import xarray as xr
+
+    conductance, normal, other = (sums[name] for name in ("conductance", "normal", "other"))
     d = xr.Dataset(
         {
             "g_mix": sums["g_mix"],
-            "g_mix_corrected": qt.schep_corrected(sums["g_mix"], normal.mean("spin")),
+            "g_mix_corrected": g_mix_corrected,
             "conductance": conductance,
-            "conductance_corrected": qt.schep_corrected(
-                conductance.where(conducting), normal.where(conducting), other.where(conducting)
-            ),
+            "conductance_corrected": conductance_corrected,
             "sharvin": xr.concat([normal, other], "side").assign_coords(side=["normal", "other"]),
         }
     )
@@ -81,28 +144,7 @@ def complete(sums, area):
         "spin", skipna=False
     )
     d["polarization"].attrs = {"units": "1", "long_name": "(G_up - G_down)/(G_up + G_down)"}
-    interface = _interface(sums, area)
-    d["AR_star"] = ((), interface.AR_star, {"units": "Ohm m^2", "long_name": "AR* = (r_up + r_down)/4, corrected"})
-    d["gamma"] = ((), interface.gamma, {"units": "1", "long_name": "gamma of r_up,down = 2 AR* (1 -+ gamma)"})
-    return _with_units(d).assign_attrs(shifted_weight=float(sums["shifted_weight"]))
-
-
-def _interface(sums, area):
-    """The corrected `qtorque.InterfaceParameters`, named as if the normal lead were the left one, of one side only."""
-    import qtorque as qt
-
-    G, normal, other = (sums[name].values.tolist() for name in ("conductance", "normal", "other"))
-    scattering = qt.InterfaceParameters(
-        conductance_up=G[0],
-        conductance_down=G[1],
-        mixing_conductance=complex(sums["g_mix"]),
-        sharvin_left=normal,
-        sharvin_right=other,
-        normal_leads=("left",),
-        area=area,
-        sharvin_corrected=False,
-    )
-    return qt.without_sharvin_resistance(scattering)
+    return _with_units(d)
 
 
 def _with_units(d):
@@ -134,7 +176,9 @@ def table(d, area):
     for side in ("normal", "other"):
         lines += [row(f"{side} {spin}", float(d["sharvin"].sel(side=side, spin=spin))) for spin in ("up", "down")]
     lines += [f"polarization (G up - G down)/(G up + G down) = {float(d['polarization']):.6f}"]
-    resistance = f"AR* = {float(d['AR_star']) * 1e15:.6f} fOhm m^2"
+    if "AR_star" not in d:
+        return [*lines, f"AR* and gamma {d.attrs['AR_star']}"]
+    resistance = f"AR* = {float(d['AR_star']) * 1e15:.7g} fOhm m^2"
     return [*lines, f"Sharvin-corrected resistance {resistance}, gamma = {float(d['gamma']):.6f}"]
 
 
@@ -148,8 +192,10 @@ def run(options, comm):
     system = as_layered(command_line.load_system(options.system, options.set))
     mesh = qt.kmesh(options.kmesh)
     require_open_leads(system.chain(), mesh, options.energy)
-    at = functools.partial(observe, system=system, energy=options.energy, lead=options.lead)
-    finish = functools.partial(complete, area=system.area)
+    few, why = of_one_magnet(system, options.energy, mesh)
+    one_magnet = few is not None
+    at = functools.partial(observe, system=system, energy=options.energy, lead=options.lead, one_magnet=one_magnet)
+    finish = functools.partial(complete, lead=options.lead, few=few, why=why)
     configuration = _stages.configuration(options)
     force = command_line.may_replace(options, configuration)
     data, picture = command_line.output_files(options.output, ENDINGS, force)

@@ -1,7 +1,7 @@
 """Spin Hall bilayer versus the thickness of its metal: torque efficiencies, magnetoresistance, pumping.
 
     python drivers/spin_hall_bilayer.py --angle 0.08 --length 1.5e-9 --thicknesses 0.5e-9:15e-9:59 -o results/pt
-    python drivers/spin_hall_bilayer.py --mixing 5e14,5e13 --memory-loss 0.7 --memory-loss-resistance 0.4e-15
+    python drivers/spin_hall_bilayer.py --mixing 5e14,5e13 --spin-memory-loss 0.7 --spin-memory-loss-resistance 0.4e-15
 
 A normal metal with spin Hall effect under a magnet, by exact spin diffusion. Efficiencies are torque per charge current
 in units of hbar/2e; the equivalent fields are those at --current-density for the magnet given. Writes
@@ -33,8 +33,8 @@ def bilayer(options):
         resistivity=options.resistivity,
         mixing_conductance=complex(*options.mixing),
         longitudinal_conductance=options.longitudinal,
-        memory_loss=options.memory_loss,
-        memory_loss_resistance=options.memory_loss_resistance,
+        spin_memory_loss=options.spin_memory_loss,
+        spin_memory_loss_resistance=options.spin_memory_loss_resistance,
     )
 
 
@@ -80,11 +80,10 @@ def run(options, comm):
     force = command_line.may_replace(options, known)
     paths = command_line.output_files(options.output, ENDINGS, force)
     lines = headline(b, options)
-    seconds = _stages.seconds_of(
-        lambda: diffusion.spin_hall_versus_thickness(b, thickness=[min(options.thicknesses), max(options.thicknesses)])
-    )
+    ends = [min(options.thicknesses), max(options.thicknesses)]
     if options.dry_run:
         if _stages.is_root(comm):
+            seconds = _stages.seconds_of(lambda: diffusion.spin_hall_versus_thickness(b, thickness=ends))
             work = f"bilayers: {len(options.thicknesses)} thicknesses"
             _stages.report_dry_run([(work, 0.5 * seconds * len(options.thicknesses))], comm)
         return
@@ -117,9 +116,9 @@ if __name__ == "__main__":
     interface.add_argument(
         "--longitudinal", type=number, default=0.0, help="conductance of the magnet for spins along m, S/m^2; default 0"
     )
-    interface.add_argument("--memory-loss", type=number, default=0.0, help="delta of a layer between; default 0")
+    interface.add_argument("--spin-memory-loss", type=number, default=0.0, help="delta of a layer between; default 0")
     interface.add_argument(
-        "--memory-loss-resistance", type=number, default=0.0, help="of that layer, Ohm m^2; default 0"
+        "--spin-memory-loss-resistance", type=number, default=0.0, help="of that layer, Ohm m^2; default 0"
     )
     magnet = parser.add_argument_group("magnet and drive")
     magnet.add_argument("--Ms", type=number, default=1e6, help="saturation magnetisation, A/m; default 1e6")

@@ -9,33 +9,42 @@ alone give the parameters of circuit theory and of noncollinear drift-diffusion.
 magnetoresistance and torques are compared versus angle, spacer thickness and disorder; so is one magnet alone (N|F|N),
 and a valve with a clean spacer, where circuit theory fails for want of isotropy. A table of one's own is judged the
 same way: CSV, columns angle (degrees) and conductance (Ohm^-1 m^-2), torque (damping-like, on the free magnet, per volt
-between the reservoirs, (hbar/2e) Ohm^-1 m^-2) or torque_efficiency (the same per current, hbar/2e).
+between the reservoirs, (hbar/2e) Ohm^-1 m^-2) or torque_efficiency (the same per current, hbar/2e). Such torques
+contain sin(angle), and are positive where electrons from the fixed to the free magnet pull it towards the fixed one.
 
 Takes a system whose build() has the parameters fixed_layers, spacer_layers, free_layers, disorder, configuration and
 lattice_constant, such as systems/disordered_spin_valve.py. Writes PREFIX_validation.html (everything in one page),
-.csv (all numbers), .nc (samples) and a PNG of every figure.
+.csv (every compared number), .nc (samples of the valve, resistances, the clean spacer), PREFIX_fixed.nc and
+PREFIX_free.nc (parameters of the magnets, for qt.InterfaceParameters.load) and a PNG of every figure.
 """
 
+import dataclasses
 import hashlib
 import time
 from pathlib import Path
 
 import _stages
+from _validation import DEFAULT_SYSTEM, FIELD_LIKE_SET, field_like_settings, sections_of, swept
 
 from qtorque import command_line
 
 PICTURES = ("angles", "thickness", "disorder", "magnet", "phase", "spacer", "specular")
-ENDINGS = ("_validation.html", "_validation.csv", "_validation.nc", *(f"_validation_{name}.png" for name in PICTURES))
-DEFAULT_SYSTEM = "systems/disordered_spin_valve.py"
-FIELD_LIKE_SET = ("onsite_up=3.5", "onsite_down=5.5")
-"""Of the default system: a magnet with Im g_mix of a fifth of |g_mix| in place of zero."""
+ENDINGS = (
+    "_validation.html",
+    "_validation.csv",
+    "_validation.nc",
+    "_fixed.nc",
+    "_free.nc",
+    *(f"_validation_{name}.png" for name in PICTURES),
+)
 TITLE = "Drift-diffusion judged by quantum transport"
-PAGE_RESOLUTION = 110
-"""Dots per inch of the figures inside the page; those of the files are finer."""
+SLABS = 7
+"""Slabs beside each configuration of the valve: both magnets, the spacer, spacer and magnet, and the last three again
+with a large Im g_mix."""
+FINE_MESH = 200
+"""Of an interface alone."""
 SAME_ANGLE = 1e-9
 """rad; angles that agree to this are one."""
-RIGHT_ANGLE = 1
-"""Of the angles 0 and 90 degrees, at which thickness and disorder are varied, the second."""
 NEEDED = ("fixed_layers", "spacer_layers", "free_layers", "disorder", "configuration", "lattice_constant")
 """Parameters of build() that the studies change."""
 
@@ -82,6 +91,25 @@ def sampling_of(options, configurations):
     )
 
 
+def check(options, tables, settings):
+    """InputError for all that a study would refuse, before the first of them."""
+    import qtorque as qt
+    from qtorque.errors import InputError
+
+    angles_of(options, tables)
+    for configurations in (options.configurations, options.sweep_configurations):
+        sampling_of(options, configurations)
+    for name, least in (("momenta", 1), ("specular_layers", 1), ("seed", 0)):
+        if getattr(options, name) < least:
+            option = name.replace("_", "-")
+            raise InputError(f"--{option} {getattr(options, name)}: too small; give {least} or more")
+    qt.kmesh(options.specular_kmesh)
+    command_line.load_system(options.specular_system, ["spacer_layers=0"])
+    layers, widths = swept(options, settings)
+    builder(options)(spacer_layers=layers[0], disorder=widths[0])
+    builder(options, field_like_settings(options))()
+
+
 def angles_of(options, tables):
     """0, 90 degrees, those of --angle and of the tables, ascending, each once."""
     import numpy as np
@@ -94,24 +122,6 @@ def angles_of(options, tables):
         raise InputError("--angle: give angles from 0 to pi")
     order = np.argsort(angles, kind="stable")
     return angles[order][np.concatenate([[True], np.diff(angles[order]) > SAME_ANGLE])]
-
-
-def swept(options, settings):
-    """Thicknesses of the spacer and widths of the disorder that are looked at beside those of the valve, ascending."""
-    from qtorque.errors import InputError
-
-    layers = sorted({settings["spacer_layers"], *(int(x) for x in options.thicknesses)})
-    widths = sorted({settings["disorder"], *options.disorders})
-    if min(layers) < 1 or min(widths) <= 0:
-        raise InputError("--thicknesses and --disorders: give numbers of monolayers from 1 on, and widths above 0 eV")
-    return layers, widths
-
-
-def field_like_settings(options):
-    """Changes of build() for the magnet whose Im g_mix is not small."""
-    if options.field_like_set:
-        return options.field_like_set
-    return FIELD_LIKE_SET if options.system == DEFAULT_SYSTEM else ()
 
 
 def one_magnet(options, sampling, run):
@@ -154,7 +164,7 @@ def sampled(options, settings, tables, comm, checkpoint):
     found["valve"] = validation.sample_valve(build, found["angles"], full, run)
     for count, width in points:
         changed = {"spacer_layers": count, "disorder": width}
-        name = f"{count} layers, disorder {width:g} eV"
+        name = f"{count} layers, disorder {width!r} eV"
         mine = full if (count, width) == own else fewer
         spacer = validation.sample_spacer(build, mine, run, f"spacer of {name}", **changed)
         square = np.array([0.0, np.pi / 2])
@@ -166,6 +176,17 @@ def sampled(options, settings, tables, comm, checkpoint):
     return found
 
 
+def specular_build(options):
+    """build(spacer_layers) of the valve with a clean spacer."""
+
+    def build(spacer_layers):
+        return command_line.load_system(
+            options.specular_system, [*options.specular_set, f"spacer_layers={spacer_layers}"]
+        )
+
+    return build
+
+
 def specular(options, comm, checkpoint):
     """The valve with a clean spacer."""
     import numpy as np
@@ -173,155 +194,62 @@ def specular(options, comm, checkpoint):
     import qtorque as qt
     from qtorque import validation
 
-    def build(spacer_layers):
-        return command_line.load_system(options.specular_system, [f"spacer_layers={spacer_layers}"])
-
     return validation.specular_comparisons(
-        build, kset=qt.kmesh(options.specular_kmesh, symmetry="square"), layers=range(1, options.specular_layers + 1),
-        angle=np.deg2rad([0.0, 90.0, 180.0]), energy=options.energy,
+        specular_build(options), kset=qt.kmesh(options.specular_kmesh), fine=qt.kmesh(FINE_MESH),
+        layers=range(1, options.specular_layers + 1), angle=np.deg2rad([0.0, 90.0, 180.0]), energy=options.energy,
         run=validation.Run(comm=comm, checkpoint=checkpoint, progress=not options.quiet),
     )  # fmt: skip
-
-
-def picture_of(figure):
-    """A figure as PNG."""
-    import io
-
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=PAGE_RESOLUTION)
-    return file.getvalue()
-
-
-def sections_of(options, settings, tables, found, clean):
-    """The report, its figures by name, and the data set of all samples."""
-    import numpy as np
-
-    from qtorque import plot, validation
-    from qtorque.validation import CIRCUIT, DIFFUSION, PER_MOMENTUM, THICK, UNCORRECTED
-
-    layers, widths = swept(options, settings)
-    count, width = settings["spacer_layers"], settings["disorder"]
-    height = settings["lattice_constant"] * 1e-9
-    points, angles, parts = found["points"], found["angles"], found["parts"]
-    spacers = {n * height: points[n, width][1] for n in layers}
-    line = validation.resistance_of_spacers(spacers)
-
-    def models(n, w, angle):
-        # Magnets and spacers of one comparison have the same configurations.
-        spacer = points[n, w][1]
-        some = validation.Parts(fixed=parts.fixed[: len(spacer)], free=parts.free[: len(spacer)])
-        return validation.angular_models(some, spacers, spacer, n * height, angle)
-
-    of_angles = models(count, width, angles)
-    square = np.array([0.0, np.pi / 2])
-    versus_thickness = [(1e9 * n * height, points[n, width][0], models(n, width, square)) for n in layers]
-    versus_disorder = [(w, points[count, w][0], models(count, w, square)) for w in widths]
-    comparisons = {
-        "angles": validation.angular_comparisons(found["valve"], of_angles, angles),
-        "thickness": validation.sweep_comparisons(
-            versus_thickness, column=RIGHT_ANGLE, coordinate="thickness of the spacer", coordinate_unit="nm",
-            models=(CIRCUIT, DIFFUSION, UNCORRECTED),
-        ),
-        "disorder": validation.sweep_comparisons(
-            versus_disorder, column=RIGHT_ANGLE, coordinate="disorder", coordinate_unit="eV",
-            models=(CIRCUIT, UNCORRECTED, THICK),
-        ),
-        "magnet": validation.single_magnet_comparisons(found["composite"], parts.free, points[count, width][1]),
-        "specular": clean[0],
-    }  # fmt: skip
-    if found["phase"] is not None:
-        comparisons["phase"] = validation.single_magnet_comparisons(*found["phase"])
-    figures = {name: plot.model_comparison(c) for name, c in comparisons.items() if name != "specular"}
-    figures["spacer"] = plot.spacer_resistance(line)
-    figures["specular"] = plot.specular_spacer(clean[1])
-
-    def section(name, title, text, *extra, reference=CIRCUIT, tables=()):
-        shown = [(title, picture_of(figures[picture])) for picture in (name, *extra)]
-        verdicts = validation.judged(comparisons[name], reference)
-        return validation.Section(title=title, text=text, comparisons=verdicts, tables=tables, pictures=shown)
-
-    spacer = validation.mean_parameters(points[count, width][1])
-    many, fewer = options.configurations, options.sweep_configurations
-    phase = []
-    if found["phase"] is not None:
-        phase = [
-            section(
-                "phase", "One magnet with a large Im g_mix, N|F|N",
-                f"The same with {', '.join(field_like_settings(options))}: Im g_mix is what a spin accumulation turns "
-                "into field-like torque, and is compared in sign and size.",
-            )
-        ]  # fmt: skip
-    sections = [
-        section(
-            "angles", "Disordered valve versus angle",
-            f"N|F|N|F|N, {many} configurations. Circuit theory: both magnets and the spacer are resistors whose "
-            "parameters were measured on the same lattice, each alone. Torques are coefficients of m x (p x m) and "
-            "m x p per volt, sin(angle) removed.", "spacer",
-            tables=[validation.parameter_table(parts), validation.spacer_table(line, spacer)],
-        ),
-        section(
-            "thickness", "Thickness of the spacer, magnets at 90 degrees",
-            f"{fewer} configurations a thickness ({many} at the valve's own). Drift-diffusion gives all of them one "
-            "resistivity; circuit theory the resistance measured at each.",
-        ),
-        section(
-            "disorder", "Disorder of the spacer, magnets at 90 degrees",
-            f"{fewer} configurations a width ({many} at the valve's own). The weaker the disorder, the less does the "
-            "spacer randomise momenta.",
-        ),
-        section(
-            "magnet", "One magnet behind a disordered metal, N|F|N",
-            "The spacer with the free magnet alone. The mixing conductance is that of the whole seen from the side of "
-            "the disordered metal.",
-        ),
-        *phase,
-        section(
-            "specular", "Clean spacer", "F|N|F with magnets as leads, averaged over the thickness of a clean spacer. "
-            "Every momentum is conserved; circuit theory holds at every momentum for itself, not for their sum.",
-            reference=PER_MOMENTUM, tables=[validation.specular_table(clean[1])],
-        ),
-    ]  # fmt: skip
-    sections += [
-        validation.Section(
-            title=f"Your table {table.name}",
-            text="Judged by the quantum transport of the first section, at the same angles.",
-            comparisons=validation.user_comparisons(table, found["valve"], of_angles, angles),
-        )
-        for table in tables
-    ]
-    data = found["valve"].merge(line).assign(clean[1].rename({name: f"specular_{name}" for name in clean[1]}))
-    return sections, figures, data
 
 
 def estimate(options, settings, tables):
     """A line about the work, and its seconds on one core, from one configuration of each kind."""
     from qtorque import validation
 
-    build, few = builder(options), sampling_of(options, validation.GROUPS)
+    build, one = builder(options), dataclasses.replace(sampling_of(options, options.configurations), configurations=1)
     run = validation.Run()
     layers, widths = swept(options, settings)
     angles = angles_of(options, tables)
-    seconds = _stages.seconds_of(lambda: validation.sample_valve(build, angles, few, run))
-    seconds += 2 * _stages.seconds_of(lambda: validation.sample_spacer(build, few, run, "spacer"))
+    valve = _stages.seconds_of(lambda: validation.sample_valve(build, angles, one, run))
+    slab = _stages.seconds_of(lambda: validation.sample_composite(build, one, run))
     full, others = options.configurations, (len(layers) + len(widths) - 2) * options.sweep_configurations
     work = f"validation: {full} configurations of {len(angles)} angles, {others} at other thicknesses and disorder"
-    seconds *= (full + others) / few.configurations
+    seconds = full * (valve + SLABS * slab) + others * (valve + slab)
     return f"{work}, about {seconds:.3g} s on one core", seconds
 
 
+def check_numbers(options):
+    """InputError for what would end the run late: numbers out of range, a clean spacer that has no model."""
+    import qtorque as qt
+    from qtorque import validation
+    from qtorque.errors import InputError
+
+    for name, least in (("momenta", 1), ("specular_layers", 2), ("specular_kmesh", 1), ("seed", 0)):
+        if getattr(options, name) < least:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: give {least} or more")
+    for configurations in (options.configurations, options.sweep_configurations):
+        sampling_of(options, configurations)
+    if options.sweep_configurations > options.configurations:
+        raise InputError(
+            f"--sweep-configurations {options.sweep_configurations} is more than --configurations "
+            f"{options.configurations}; the magnets of a comparison are those of the same configurations"
+        )
+    interface = specular_build(options)(0)
+    validation.antiparallel_sums(qt.solve(interface, energy=options.energy, kmesh=qt.kmesh(options.specular_kmesh)))
+
+
 def run(options, comm):
-    from qtorque import plot, store, validation
+    from qtorque import store, validation
 
     begin = time.monotonic()
     tables = [validation.read_user_table(path) for path in options.table]
     settings = settings_of(options)
-    swept(options, settings)
-    angles_of(options, tables)
-    for configurations in (options.configurations, options.sweep_configurations):
-        sampling_of(options, configurations)
-    command_line.load_system(options.specular_system, ["spacer_layers=0"])
+    check(options, tables, settings)
     digests = [hashlib.blake2b(Path(path).read_bytes(), digest_size=8).hexdigest() for path in options.table]
-    configuration = _stages.configuration(options) | {"table_digests": digests}
+    configuration = _stages.configuration(options) | {
+        "table_digests": digests,
+        "specular_parameters": command_line.system_settings(options.specular_system, options.specular_set),
+        "specular_source": Path(options.specular_system).read_text(encoding="utf-8"),
+    }
     force = command_line.may_replace(options, configuration)
     paths = command_line.output_files(options.output, ENDINGS, force)
     if options.dry_run:
@@ -332,17 +260,19 @@ def run(options, comm):
         found = sampled(options, settings, tables, comm, checkpoint)
         clean = specular(options, comm, checkpoint.part("specular"))
         if _stages.is_root(comm):
-            sections, figures, data = sections_of(options, settings, tables, found, clean)
+            sections, pictures, data = sections_of(options, settings, tables, found, clean)
             origin = store.provenance(configuration, comm, seed=options.seed, wall_time=time.monotonic() - begin)
             text = "\n".join(f"{name}: {value}" for name, value in origin.items())
-            page, numbers, samples, *pictures = paths
+            page, numbers, samples, fixed, free, *places = paths
             store.save_bytes(validation.as_html(TITLE, sections, text).encode(), page, force)
             store.save_bytes(validation.as_csv(sections).encode(), numbers, force)
             store.save_dataset(data, samples, force=force, provenance=origin)
-            drawn = [(figures[name], path) for name, path in zip(PICTURES, pictures, strict=True) if name in figures]
-            for figure, path in drawn:
-                plot.save_figure(figure, path, force)
-            written = [page, numbers, samples, *(path for _, path in drawn)]
+            for slabs, path in ((found["parts"].fixed, fixed), (found["parts"].free, free)):
+                validation.mean_parameters(slabs).save(path, force)
+            drawn = [(pictures[name], path) for name, path in zip(PICTURES, places, strict=True) if name in pictures]
+            for picture, path in drawn:
+                store.save_bytes(picture, path, force)
+            written = [page, numbers, samples, fixed, free, *(path for _, path in drawn)]
             print(*validation.as_text(sections), _stages.written(written), sep="\n")
 
 
@@ -363,7 +293,9 @@ if __name__ == "__main__":
     )
     parser.add_argument("--disorders", type=command_line.grid, default="1,5", help="of the spacer, eV; default 1,5")
     parser.add_argument("--energy", type=command_line.number, default=0.0, help="eV; default 0, the Fermi energy")
-    parser.add_argument("--seed", type=int, default=1, help="of momenta; default 1")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="of the shifts of momenta, not of the disorder (--set seed=); default 1"
+    )
     parser.add_argument(
         "--field-like-set", action="append", default=[], metavar="NAME=VALUE",
         help="parameter of build() of a magnet with a large Im g_mix, whose field-like torque is compared; may be "
@@ -374,9 +306,12 @@ if __name__ == "__main__":
         help="valve with a clean spacer, build(spacer_layers); default systems/specular_spin_valve.py",
     )  # fmt: skip
     parser.add_argument(
+        "--specular-set", action="append", default=[], metavar="NAME=VALUE", help="parameter of its build()"
+    )
+    parser.add_argument(
         "--specular-layers", type=int, default=100, metavar="N", help="thicknesses 1 to N of it; default 100"
     )
-    parser.add_argument("--specular-kmesh", type=int, default=32, metavar="N", help="mesh of it; default 32")
+    parser.add_argument("--specular-kmesh", type=int, default=16, metavar="N", help="mesh of it; default 16")
     parser.add_argument(
         "--table", action="append", default=[], metavar="CSV", help="numbers of your own to be judged; may be repeated"
     )

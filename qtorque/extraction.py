@@ -118,14 +118,17 @@ def without_sharvin_resistance(
     Raises
     ------
     InputError
-        For parameters that are corrected already, a side that is unknown, and where a mixing conductance other than
-        that of a transparent slab would be infinite.
+        For parameters that are corrected already, a side that is unknown, a normal lead without channels, and where
+        a mixing conductance other than that of a transparent slab would be infinite.
     """
     sides = (corrected_sides,) if isinstance(corrected_sides, str) else tuple(corrected_sides)
     if not sides or not set(sides) <= set(SIDES) or len(set(sides)) < len(sides):
         raise InputError(f"corrected_sides={corrected_sides!r}; give 'left', 'right' or both, once each")
     if parameters.sharvin_corrected:
         raise InputError("sharvin_corrected=True: the contacts are taken off already; give scattering values")
+    closed = [side for side in parameters.normal_leads if not parameters.sharvin(side)[0]]
+    if closed:
+        raise InputError(f"sharvin_{closed[0]}=(0, 0): the lead has no channel; take another energy or more momenta")
     up, down = (
         _collinear(g, [parameters.sharvin(side)[spin] for side in sides])
         for spin, g in enumerate((parameters.conductance_up, parameters.conductance_down))
@@ -142,7 +145,7 @@ def without_sharvin_resistance(
 
 def _collinear(g: float, contacts: Sequence[float]) -> float:
     """Schep's correction of one spin; 0 stays 0, and what is the contacts' alone is infinite."""
-    if g == 0:
+    if g == 0 or 0 in contacts:
         return 0.0
     with np.errstate(divide="ignore"):
         corrected = float(schep_corrected(np.float64(g), *contacts))

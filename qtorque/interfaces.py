@@ -32,6 +32,9 @@ SIDES = ("left", "right")
 UNIT = "e^2/h per cell"
 SCATTERING_TOLERANCE = 1e-6
 """Relative, of the inequalities that scattering values obey: numbers printed with seven digits pass."""
+ROUNDING = 1e-12
+"""Of the same, in Sharvin conductances: a mixing conductance is a difference of sums over channels, and rounds like
+them even where a tunnel barrier makes it many orders smaller."""
 
 LONG_NAMES = {
     "conductance_up": "conductance of the majority spin",
@@ -78,13 +81,15 @@ class InterfaceParameters:
     ------
     InputError
         For values that are not numbers, negative conductances, transmitted mixing conductances that do not fit
-        `normal_leads`; and, of scattering values, where 2 Re g < G_up + G_dn or G_s is above the Sharvin conductance.
+        `normal_leads`; and, of scattering values, where 2 Re g < G_up + G_dn, |g - g_N| > g_N,
+        |g_t| > sqrt(G_up G_dn) or G_s is above the Sharvin conductance.
 
     Notes
     -----
-    2 Re g - G_up - G_dn = Tr|r_up - r_dn|^2 >= 0 holds for scattering values, not for corrected ones. A. Brataas,
-    Yu. V. Nazarov, G. E. W. Bauer, Phys. Rev. Lett. 84, 2481 (2000); AR* and gamma: T. Valet and A. Fert, Phys. Rev. B
-    48, 7099 (1993) (both from memory).
+    2 Re g - G_up - G_dn = Tr|r_up - r_dn|^2 >= 0 holds for scattering values, not for corrected ones; so do
+    |g - g_N| = |Tr r_up r_dn^dagger| <= g_N and |g_t| <= sqrt(G_up G_dn), by Schwarz. Values of some momenta only may
+    have leads without channels. A. Brataas, Yu. V. Nazarov, G. E. W. Bauer, Phys. Rev. Lett. 84, 2481 (2000); AR* and
+    gamma: T. Valet and A. Fert, Phys. Rev. B 48, 7099 (1993) (both from memory).
     """
 
     conductance_up: float
@@ -101,8 +106,9 @@ class InterfaceParameters:
     attributes: dict[str, str | int | float] = dataclasses.field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
-        leads = tuple(side for side in SIDES if side in self.normal_leads)
-        if not leads or set(self.normal_leads) != set(leads):
+        given = self.normal_leads if isinstance(self.normal_leads, list | tuple) else ()
+        leads = tuple(side for side in SIDES if side in given)
+        if not leads or not all(side in SIDES for side in given):
             raise InputError(
                 f"normal_leads={self.normal_leads!r} names no leads; give 'left', 'right' or both in a tuple"
             )
@@ -114,9 +120,12 @@ class InterfaceParameters:
             object.__setattr__(self, name, _conductance(name, getattr(self, name)))
         for side in SIDES:
             name, values = f"sharvin_{side}", getattr(self, f"sharvin_{side}")
-            if np.shape(values) != (2,):
+            if not isinstance(values, list | tuple | np.ndarray) or len(values) != 2:
                 raise InputError(f"{name}={values!r} is not of two spins; give (up, down)")
-            object.__setattr__(self, name, tuple(_conductance(name, value) for value in values))
+            channels = tuple(_conductance(name, value) for value in values)
+            if math.inf in channels:
+                raise InputError(f"{name}={values!r} is infinite; give the open channels in {UNIT}")
+            object.__setattr__(self, name, channels)
         for name in ("mixing_conductance", *OF_TWO_NORMAL_LEADS):
             value = getattr(self, name)
             if name in OF_TWO_NORMAL_LEADS and (value is None) == (len(leads) == 2):
@@ -124,9 +133,11 @@ class InterfaceParameters:
                 raise InputError(f"{name}={value!r} does not fit normal_leads={leads}; {mend}")
             if value is not None:
                 object.__setattr__(self, name, _mixing(name, value))
-        if not (isinstance(self.area, numbers.Real) and 0 < self.area < math.inf):
+        if not (isinstance(self.area, numbers.Real) and not isinstance(self.area, bool) and 0 < self.area < math.inf):
             raise InputError(f"area={self.area!r} is not an area; give the in-plane cell in nm^2")
         object.__setattr__(self, "area", float(self.area))
+        if not isinstance(self.attributes, dict):
+            raise InputError(f"attributes={self.attributes!r} is no dict; give names with text or numbers, or none")
         for key, value in self.attributes.items():
             if isinstance(value, bool) or not isinstance(value, str | numbers.Real):
                 raise InputError(f"attributes[{key!r}]={value!r} is neither text nor number; give str(...) of it")
@@ -136,38 +147,49 @@ class InterfaceParameters:
         """Refuse what no scattering matrix gives."""
         for side in self.normal_leads:
             up, down = self.sharvin(side)
-            if not (up > 0 and math.isclose(up, down, rel_tol=SCATTERING_TOLERANCE)):
+            # Scattering at some momenta may find no channel; there is nothing to correct then.
+            some = up > 0 or not self.sharvin_corrected
+            if not (some and math.isclose(up, down, rel_tol=SCATTERING_TOLERANCE)):
                 raise InputError(
                     f"sharvin_{side}={(up, down)!r} is not that of a normal lead; give two equal, positive numbers"
                 )
-        below = [name for name in ("mixing_conductance", "mixing_conductance_opposite") if self._is_negative(name)]
-        if below:
-            raise InputError(
-                f"{below[0]}={getattr(self, below[0])!r} has a negative real part; give Tr[1 - r_up r_dn^dagger]"
-            )
+        reflected = dict(zip(self.normal_leads, ("mixing_conductance", "mixing_conductance_opposite"), strict=False))
+        rounding = ROUNDING * max(self.sharvin(side)[0] for side in self.normal_leads)
+        for name in reflected.values():
+            g = getattr(self, name)
+            if g.real < -SCATTERING_TOLERANCE * abs(g) - rounding:
+                raise InputError(f"{name}={g!r} has a negative real part; give Tr[1 - r_up r_dn^dagger]")
         if self.sharvin_corrected:
             return
-        for spin, (name, total) in enumerate(
-            (("conductance_up", self.conductance_up), ("conductance_down", self.conductance_down))
-        ):
+        collinear = self.conductance_up, self.conductance_down
+        for spin, name in enumerate(("conductance_up", "conductance_down")):
             most = min(self.sharvin_left[spin], self.sharvin_right[spin])
-            if total > most * (1 + SCATTERING_TOLERANCE):
+            if collinear[spin] > most * (1 + SCATTERING_TOLERANCE) + rounding:
                 raise InputError(
-                    f"{name}={total:.6g} is above the Sharvin conductance {most:.6g} of a lead; "
+                    f"{name}={collinear[spin]:.6g} is above the Sharvin conductance {most:.6g} of a lead; "
                     "scattering gives less, set sharvin_corrected=True if it is corrected"
                 )
-        total = self.conductance_up + self.conductance_down
-        for name in ("mixing_conductance", "mixing_conductance_opposite"):
-            g = getattr(self, name)
-            if g is not None and 2 * g.real < total * (1 - SCATTERING_TOLERANCE):
+        for side, name in reflected.items():
+            g, channels = getattr(self, name), self.sharvin(side)[0]
+            if 2 * g.real < sum(collinear) * (1 - SCATTERING_TOLERANCE) - rounding:
                 raise InputError(
-                    f"{name}={g:.6g}: 2 Re g_mix is below G_up + G_dn = {total:.6g}, which scattering excludes; "
+                    f"{name}={g:.6g}: 2 Re g_mix is below G_up + G_dn = {sum(collinear):.6g}, which scattering "
+                    "excludes; set sharvin_corrected=True if the values are corrected"
+                )
+            # Asked so that an infinite g fails too.
+            if not abs(g - channels) <= channels * (1 + SCATTERING_TOLERANCE) + rounding:
+                raise InputError(
+                    f"{name}={g:.6g}: |g_mix - g_N| is above the Sharvin conductance g_N = {channels:.6g}, which "
+                    "scattering excludes; set sharvin_corrected=True if the values are corrected"
+                )
+        most = math.sqrt(collinear[0] * collinear[1])
+        for name in ("mixing_transmitted", "mixing_transmitted_back"):
+            g = getattr(self, name)
+            if g is not None and not abs(g) <= most * (1 + SCATTERING_TOLERANCE) + rounding:
+                raise InputError(
+                    f"{name}={g:.6g} is above sqrt(G_up G_dn) = {most:.6g}, which scattering excludes; "
                     "set sharvin_corrected=True if the values are corrected"
                 )
-
-    def _is_negative(self, name: str) -> bool:
-        g = getattr(self, name)
-        return g is not None and g.real < -SCATTERING_TOLERANCE * abs(g)
 
     def sharvin(self, side: str) -> tuple[float, float]:
         """Open channels (up, down) of the lead "left" or "right", e^2/h per cell."""

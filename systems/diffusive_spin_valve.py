@@ -44,7 +44,8 @@ def build(
     interface_AR_star, interface_gamma
         Of all four interfaces: Ohm m^2, r_up,down = 2 AR* (1 -+ gamma).
     spin_memory_loss
-        delta of every interface; measurements on Co/Cu give about 0.25.
+        delta of every interface; measurements on Co/Cu give about 0.25. It acts on spin along the magnetisation only:
+        the mixing conductance given must already contain the loss of spin across it.
     mixing_conductance, mixing_conductance_imaginary
         Reflected, of every interface, S/m^2. The default is that of scattering states between bulk leads. AR* of a
         measurement is that of the interface alone, as after the Sharvin correction 1/G~ = 1/G - 1/(2 G_Sh), which with

@@ -61,7 +61,7 @@ def build(
         The same for all layers of the magnets, the intermixed ones included.
     mixing
         Share of the sites of an intermixed layer that are of the other metal, rounded to whole sites, 0 to 1/2: at
-        1/2 both layers of an interface are the same alloy.
+        1/2 and an even n m both layers of an interface are the same alloy. One cell alone cannot be mixed.
     configuration, seed
         Which random numbers: every (seed, configuration) is another sample.
     onsite_normal

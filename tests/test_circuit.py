@@ -1,6 +1,7 @@
 """Circuits: lateral spin valves, spin batteries and pumping, agreement with multilayers, laws at nodes, refusals."""
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -70,12 +71,7 @@ def nonlocal_resistance(circuit):
     A lead shows the voltage that it extrapolates to: mu_0 + beta s/2 along its magnetisation.
     """
     found = solve_circuit(circuit)
-    voltages = []
-    for name in ("detector", "probe"):
-        lead = circuit.terminals[name]
-        m = np.zeros(3) if lead.magnetization is None else np.array(lead.magnetization)
-        voltages.append(found.potential(name) + lead.beta / 2 * found.spin_accumulation(name) @ m)
-    return (voltages[0] - voltages[1]) / found.terminal_current("injector")
+    return (found.voltage("detector") - found.voltage("probe")) / found.terminal_current("injector")
 
 
 @pytest.mark.parametrize("AR_star", [1e-18, 1e-15, 1e-11])
@@ -207,9 +203,9 @@ def test_a_magnet_that_precesses_as_a_whole_carries_nothing_inside():
     walls = [insulator(m, mixing_conductance_opposite=MIXING) for _ in range(2)]
     core = Layer(thickness=5e-9, magnetization=m, rho_star=1e-7)
     links = [
-        Connection(source="a", target="1", element=walls[0], precession=omega),
-        Connection(source="1", target="2", element=core, precession=omega, name="core"),
-        Connection(source="b", target="2", element=walls[1], precession=omega),
+        Connection(source="a", target="1", element=walls[0], precession=omega, area=1.0),
+        Connection(source="1", target="2", element=core, precession=omega, name="core", area=1.0),
+        Connection(source="b", target="2", element=walls[1], precession=omega, area=1.0),
     ]
     found = solve_circuit(
         Circuit(nodes={"1": Node(), "2": Node()}, terminals={"a": Reservoir(), "b": Reservoir()}, connections=links)
@@ -341,7 +337,7 @@ def circuit_of(*connections, nodes=("n",), terminals=None, **node):
 
 
 def link(source, target, element=NORMAL, **given):
-    return Connection(source=source, target=target, element=element, **given)
+    return Connection(source=source, target=target, element=element, **{"area": 1.0, **given})
 
 
 @pytest.mark.parametrize(
@@ -382,10 +378,19 @@ def test_what_is_no_circuit_is_refused_with_its_mend(make, message):
         make()
 
 
-def test_spins_that_have_no_way_out_of_a_node_are_refused():
+OBLIQUE = np.array([0.36, 0.48, 0.8])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(Z, X), (OBLIQUE, (0.8, -0.6, 0.0)), ((0.6, 0.0, 0.8), OBLIQUE), (OBLIQUE, OBLIQUE)]
+)
+def test_spins_that_have_no_way_out_of_a_node_are_refused(first, second):
     closed = dataclasses.replace(FERRO, mixing_conductance=0.0)
-    walls = [link("a", "n", closed), link("n", "b", dataclasses.replace(closed, magnetization=X))]
-    with pytest.raises(InputError, match="not determined: spins .* give mixing_conductance= above 0 or spin_flip"):
+    walls = [
+        link("a", "n", dataclasses.replace(closed, magnetization=first)),
+        link("n", "b", dataclasses.replace(closed, magnetization=second)),
+    ]
+    with pytest.raises(InputError, match=r"not determined: spins .* mixing_conductance= above 0 or spin_flip"):
         solve_circuit(circuit_of(*walls))
     open_ = solve_circuit(circuit_of(*walls, spin_flip_conductance=1e10))
     assert np.isfinite(open_.spin_accumulation("n")).all()
@@ -426,7 +431,7 @@ BOTH_SIDES = {"a": Reservoir(voltage=1.0), "b": Reservoir(spin_accumulation=(0.1
                     terminals={"a": Reservoir(spin_accumulation=(0.1, 0, 0)), "b": Reservoir()}),
          "connection 'n-b': .*transverse_decay_length="),
         (circuit_of(link("a", "b", MAGNETIC), nodes=[],
-                    terminals={"a": Lead(magnetization=X, **MAGNET), "b": Reservoir()}), "transverse_decay_length="),
+                    terminals={"a": Lead(magnetization=X, area=1.0, **MAGNET), "b": Reservoir()}), "transverse_decay_length="),
     ],
 )  # fmt: skip
 def test_spins_across_a_magnet_need_a_law(circuit, message):
@@ -443,3 +448,68 @@ def test_spins_along_the_magnets_need_none():
     # Inside a magnet whose faces let nothing else in.
     source = {"a": Reservoir(spin_accumulation=(0.1, 0, 0)), "b": Reservoir()}
     solve_circuit(circuit_of(link("a", "n", MIXED), link("n", "b", MAGNETIC), terminals=source))
+
+
+def test_a_magnetic_lead_without_decay_length_takes_no_transverse_spin_in():
+    lead = Lead(magnetization=X, area=1.0, **MAGNET)
+    through = dataclasses.replace(MIXED, magnetization=X, mixing_transmitted=1e14)
+    ends = {"a": Lead(magnetization=Z, area=1.0, voltage=1.0, **MAGNET), "b": lead}
+    for element in (NORMAL, through):
+        with pytest.raises(InputError, match="magnetic lead .* transverse_decay_length="):
+            solve_circuit(
+                Circuit(
+                    nodes={"n": Node()}, terminals=ends,
+                    connections=[link("a", "n", dataclasses.replace(MIXED, magnetization=Z)), link("n", "b", element)],
+                )
+            )  # fmt: skip
+    # An interface that lets none in is its face.
+    walls = [link(end, "n", dataclasses.replace(MIXED, magnetization=m)) for end, m in (("a", Z), ("b", X))]
+    found = solve_circuit(Circuit(nodes={"n": Node()}, terminals=ends, connections=walls))
+    assert abs(found.spin_accumulation("b") @ np.array([0.0, 1.0, 1.0])) < CLOSED_FORM * abs(found.potential("a"))
+
+
+def test_a_magnetic_lead_takes_up_the_torque_of_what_flows_into_it():
+    inside = {"transverse_decay_length": 2e-9, "precession_length": 3e-9, "area": 1.0}
+    ends = {"a": Lead(magnetization=Z, voltage=1.0, **MAGNET, **inside), "b": Lead(magnetization=X, **MAGNET, **inside)}
+    found = solve_circuit(Circuit(nodes={}, terminals=ends, connections=[link("a", "b", NORMAL, name="spacer")]))
+    enter, leave = found.spin_currents("spacer")
+    half = 1.054571817e-34 / (2 * 1.602176634e-19)
+    assert found.torque("b") == approx(half * leave * np.array([0.0, 1.0, 1.0]), rel=1e-8)
+    assert found.torque("a") == approx(-half * enter * np.array([1.0, 1.0, 0.0]), rel=1e-8)
+    with pytest.raises(InputError, match="not magnetic"):
+        solve_circuit(circuit_of(link("a", "n"), link("n", "b"))).torque("a")
+
+
+def test_conductances_that_would_create_spin_are_refused():
+    with pytest.raises(InputError, match="source of spin"):
+        dataclasses.replace(MIXED, mixing_conductance=1e14, mixing_transmitted=1e15)
+    with pytest.raises(InputError, match="source of spin"):
+        dataclasses.replace(MIXED, mixing_conductance=5e14, mixing_transmitted=6e14j, mixing_transmitted_back=-6e14j)
+    # A phase that is the same both ways only turns.
+    dataclasses.replace(MIXED, mixing_conductance=6e14, mixing_transmitted=6e14)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Lead(transverse_decay_length=1e-9, **WIRE), "normal metal"),
+        (lambda: Circuit(nodes=["n"], terminals={"a": Reservoir()}, connections=[]), "dict"),
+        (lambda: Circuit(nodes={"n": {}}, terminals={"a": Reservoir()}, connections=[]), "give a Node"),
+        (lambda: Circuit(nodes={}, terminals={"a": NORMAL}, connections=[]), "Lead or a Reservoir"),
+        (lambda: Circuit(nodes={}, terminals={"a": Lead(**WIRE)}, connections=[]), "area=None"),
+        (lambda: link("a", "n", Lead(**WIRE)), "give a Layer or an Interface"),
+        (lambda: solved().voltage("n"), "no terminal"),
+    ],
+)
+def test_what_is_no_part_of_a_circuit_is_refused(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+def test_a_long_chain_in_any_order_is_built_at_once():
+    order = np.random.default_rng(3).permutation(4000)
+    connections = [link(f"n{i}", f"n{i + 1}", name=str(i)) for i in order]
+    nodes = {f"n{i}": Node() for i in range(4001)}
+    begin = time.perf_counter()
+    Circuit(nodes=nodes, terminals={"end": Reservoir()}, connections=[*connections, link("n0", "end")])
+    assert time.perf_counter() - begin < 1.0

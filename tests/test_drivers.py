@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[1]
 DRIVERS = ("interface", "mtj_torque", "switching", "pipeline")
 EVERY_DRIVER = sorted(path.stem for path in (ROOT / "drivers").glob("[!_]*.py"))
 MAP_DRIVERS = ("export", "oscillator", "phase_diagram", "resonance", "switching", "trajectory", "write_error")
-MAGNET_DRIVERS = ("lifetime",)
+MAGNET_DRIVERS = ("lifetime", "spin_hall_bilayer")
+"""Without a system: all they need are options."""
 EXIT_INTERRUPTED = 75
 MOST_STOPS = 60
 """More stops than any of the tiny runs has chunks."""
@@ -34,6 +35,12 @@ TINY = {
     "mtj_torque": TINY_TORQUE,
     "switching": TINY_ENSEMBLE,
     "pipeline": TINY_TORQUE + TINY_ENSEMBLE,
+    "spin_hall_bilayer": ["--thicknesses", "1e-9:3e-9:3"],
+    "diffusive_valve": ["--angle", "0:pi:3", "--voltages", "-1e-3:1e-3:3"],
+    "validate_diffusion": [
+        "--set", "n=2", "--set", "m=2", "--configurations", "20", "--sweep-configurations", "20", "--momenta", "1",
+        "--thicknesses", "4", "--disorders", "5", "--specular-kmesh", "6", "--specular-layers", "4",
+    ],
 }
 TINY_MAP = {
     "switching": TINY_ENSEMBLE,
@@ -199,7 +206,7 @@ def test_a_dry_run_says_what_the_k_resolved_output_takes(within, name, tmp_path)
     assert megabytes == pytest.approx(2048**2 * 8 * doubles / 1e6, rel=0.01)
 
 
-@pytest.mark.parametrize("name", DRIVERS)
+@pytest.mark.parametrize("name", TINY)
 def test_a_dry_run_reports_work_memory_and_time_and_writes_nothing(serial, within, name, tmp_path):
     _, folder = serial
     inputs = [folder / "mtj_map.nc"] if name == "switching" else []
@@ -283,6 +290,24 @@ BAD_INPUT = [
     ("pipeline", ["--dt", "1e-10"], "dt"),
     ("pipeline", ["--demag", "1,1,1"], "demag"),
     ("pipeline", ["--no-such-option"], "no-such-option"),
+    ("spin_hall_bilayer", ["--thicknesses", "-1e-9"], "thickness"),
+    ("spin_hall_bilayer", ["--mixing", "1,2,3"], "mixing"),
+    ("validate_diffusion", ["systems/mtj.py"], "fixed_layers"),
+    ("validate_diffusion", ["--set", "disorder=0"], "disorder"),
+    ("validate_diffusion", ["--set", "free_layers=0"], "free_layers"),
+    ("validate_diffusion", ["--set", "configuration=3"], "configuration"),
+    ("validate_diffusion", ["--configurations", "5"], "5 configurations"),
+    ("validate_diffusion", ["--sweep-configurations", "5"], "5 configurations"),
+    ("validate_diffusion", ["--momenta", "0"], "momenta"),
+    ("validate_diffusion", ["--angle", "0,4"], "angle"),
+    ("validate_diffusion", ["--thicknesses", "0"], "thicknesses"),
+    ("validate_diffusion", ["--table", "absent.csv"], "absent.csv"),
+    ("validate_diffusion", ["--specular-system", "systems/mtj.py"], "spacer_layers"),
+    ("validate_diffusion", ["--specular-kmesh", "0"], "kmesh"),
+    ("validate_diffusion", ["--specular-layers", "0"], "layers"),
+    ("validate_diffusion", ["--seed", "-1"], "seed"),
+    ("validate_diffusion", ["--set", "free_layers=1"], "free_layers"),
+    ("validate_diffusion", ["--field-like-set", "no_such=1"], "no_such"),
 ]
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ import qtorque as qt
 from qtorque import command_line, store
 from qtorque.units import CONDUCTANCE_QUANTUM_PER_SPIN
 
-ROOT = Path(__file__).parents[1]
 PRINTED = 1e-6
 """Reference values are printed with six digits after the point."""
 ROUNDING = 1e-10
@@ -26,6 +24,7 @@ NORMAL = qt.single_band(onsite=2.5, **SHARED)
 MAGNET = qt.single_band(onsite=2.75, exchange=2.5, **SHARED)
 THIN = qt.single_band(onsite=3.0, exchange=0.8, **SHARED)
 BARRIER = qt.single_band(onsite=4.5, **SHARED)
+TUNNEL = qt.single_band(onsite=9.0, **SHARED)
 
 
 def interface(right=MAGNET, left=NORMAL):
@@ -327,6 +326,16 @@ GIVEN = {
         ({"area": 0.0}, "area=0.0"),
         ({"sharvin_corrected": "no"}, "sharvin_corrected='no'"),
         ({"attributes": {"mesh": [1, 2]}}, "attributes"),
+        ({"attributes": None}, "attributes=None"),
+        ({"normal_leads": None}, "normal_leads=None"),
+        ({"normal_leads": 1}, "normal_leads=1"),
+        ({"normal_leads": (None,)}, "normal_leads"),
+        ({"area": True}, "area=True"),
+        ({"sharvin_left": (math.inf, math.inf)}, "sharvin_left=.* is infinite"),
+        ({"sharvin_left": (0.0, 0.0), "sharvin_corrected": True}, "sharvin_left=.* is not that of a normal lead"),
+        ({"mixing_conductance": complex(math.inf, 0)}, r"\|g_mix - g_N\| is above"),
+        ({"mixing_conductance": 0.4 + 0.4j}, r"\|g_mix - g_N\| is above"),
+        ({"mixing_conductance": 0.8 + 0j}, r"\|g_mix - g_N\| is above"),
     ],
 )
 def test_parameters_that_nothing_has_are_refused_in_one_line(changed, words):
@@ -334,6 +343,59 @@ def test_parameters_that_nothing_has_are_refused_in_one_line(changed, words):
     with pytest.raises(qt.InputError, match=words) as refused:
         qt.InterfaceParameters(**(GIVEN | changed))
     assert "\n" not in str(refused.value)
+
+
+SLAB = GIVEN | {
+    "sharvin_right": (0.5, 0.5), "normal_leads": ("left", "right"), "mixing_conductance_opposite": 0.45,
+    "mixing_transmitted": 0.1j, "mixing_transmitted_back": 0.1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("mixing_conductance_opposite", 0.2),
+        ("mixing_conductance_opposite", 1.01),
+        ("mixing_conductance_opposite", complex(math.inf, 0)),
+        ("mixing_transmitted", 0.2123j),  # sqrt(0.30 x 0.15) = 0.21213
+        ("mixing_transmitted_back", -0.2123),
+        ("mixing_transmitted_back", complex(math.inf, 0)),
+    ],
+)
+def test_slabs_that_no_scattering_matrix_has_are_refused(name, value):
+    assert qt.InterfaceParameters(**SLAB | {"mixing_conductance_opposite": 0.99, "mixing_transmitted": 0.212})
+    with pytest.raises(qt.InputError, match=rf"{name}=.*which scattering excludes"):
+        qt.InterfaceParameters(**(SLAB | {name: value}))
+    corrected = qt.InterfaceParameters(**(SLAB | {name: value, "sharvin_corrected": True}))
+    assert getattr(corrected, name) == value
+
+
+@pytest.mark.parametrize("monolayers", [8, 16])
+@pytest.mark.parametrize("right", [MAGNET, NORMAL])
+def test_tunnel_barriers_have_parameters_though_rounding_exceeds_their_conductance(monolayers, right):
+    films = [] if right is MAGNET else [(MAGNET, 2)]
+    s = qt.solve(slab((TUNNEL, monolayers), *films, right=right), kmesh=qt.kmesh(8))
+    p, q = raw(s), qt.interface_parameters(s)
+    assert 0 < p.conductance_up < 10.0 ** -(1.2 * monolayers)
+    # The contacts are nothing beside a barrier.
+    for name in ("conductance_up", "conductance_down"):
+        assert getattr(q, name) == pytest.approx(getattr(p, name), rel=1e-6, abs=0)
+    assert abs(q.mixing_conductance) < 1e-9
+
+
+def test_momenta_without_channels_have_parameters_but_no_correction():
+    small = qt.single_band(onsite=5.0, **SHARED)  # open around the centre of the zone only
+    s = qt.solve(interface(MAGNET, small), kmesh=qt.kpoints([(3.0, 3.0), (3.1, 2.9)]))
+    p = raw(s)
+    assert (p.sharvin_left, p.conductance_up, p.mixing_conductance) == ((0, 0), 0, 0)
+    with pytest.raises(qt.InputError, match=r"sharvin_left=\(0, 0\)"):
+        qt.interface_parameters(s)
+
+
+def test_a_spin_without_channels_stays_without_conductance_whatever_rounding_left_of_it():
+    closed = GIVEN | {"sharvin_right": (0.57, 0.0), "conductance_down": 1e-30}
+    p = qt.without_sharvin_resistance(qt.InterfaceParameters(**closed))
+    assert (p.conductance_down, p.gamma) == (0, 1)
 
 
 def test_the_inequality_is_asked_of_scattering_values_only():
@@ -379,13 +441,78 @@ def test_a_mixing_conductance_that_the_correction_makes_infinite_is_refused():
         qt.without_sharvin_resistance(p)
 
 
-@pytest.mark.parametrize("lead", ["left", "right"])
-def test_the_driver_prints_and_keeps_the_resistance_of_the_extracted_interface(within, tmp_path, lead):
-    run = within("interface", "systems/magnetic_film.py", "--kmesh", 8, "--lead", lead, "-o", tmp_path / "x", "--quiet")
-    assert run.returncode == 0, run.stderr
-    d = store.load_dataset(tmp_path / "x_interface.nc")
-    system = command_line.load_system(ROOT / "systems/magnetic_film.py")
-    p = qt.interface_parameters(qt.solve(system, kmesh=qt.kmesh(8)))
+SYSTEM = """
+import qtorque as qt
+
+def build(*, m=(0, 0, 1), barrier=0, half=0, antiparallel=0, small=0):
+    shared = {"hopping": -1.0, "lattice_constant": 0.3}
+    normal = qt.single_band(onsite=5.0 if small else 2.5, **shared)
+    magnet = qt.single_band(onsite=5.5 if half else 3.0, exchange=8.0 if half else 0.8, **shared)
+    if half:
+        return qt.Stack(left=qt.Lead(normal), right=qt.Lead(magnet, magnetization=m))
+    layers = [qt.Layer(magnet, 2, magnetization=m, magnet="first")]
+    if barrier:
+        layers.append(qt.Layer(qt.single_band(onsite=9.0, **shared), int(barrier), barrier=True))
+    if antiparallel:
+        layers += [qt.Layer(normal, 1), qt.Layer(magnet, 3, magnetization=(0, 0, -1), magnet="second")]
+    layers.append(qt.Layer(qt.single_band(onsite=4.5, **shared), 1))
+    return qt.Stack(left=qt.Lead(normal), layers=layers, right=qt.Lead(normal))
+"""
+
+
+@pytest.fixture
+def driven(within, tmp_path):
+    """driven(options, settings): what the driver wrote and printed, and the same system in this process."""
+    path = tmp_path / "system.py"
+    path.write_text(SYSTEM)
+
+    def run(*options, mesh=8, **settings):
+        chosen = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+        out = ["-o", tmp_path / "x", "--quiet", "--force"]
+        ran = within("interface", path, "--kmesh", mesh, *chosen, *options, *out)
+        assert ran.returncode == 0, ran.stderr
+        system = command_line.load_system(path, [f"{name}={value}" for name, value in settings.items()])
+        return store.load_dataset(tmp_path / "x_interface.nc"), ran.stdout, qt.solve(system, kmesh=qt.kmesh(mesh))
+
+    return run
+
+
+@pytest.mark.parametrize(("lead", "m"), [("left", "1,0,0"), ("right", "0.6,0.48,-0.64")])
+def test_the_driver_prints_and_keeps_the_extracted_interface_wherever_the_magnet_points(driven, lead, m):
+    d, printed, s = driven("--lead", lead, m=m)
+    own, p = raw(s), qt.interface_parameters(s)
+    np.testing.assert_allclose(s.magnet_axes[0], [float(x) for x in m.split(",")], atol=ROUNDING)
     assert float(d["AR_star"]) == pytest.approx(p.AR_star, rel=ROUNDING, abs=0)
     assert float(d["gamma"]) == pytest.approx(p.gamma, rel=ROUNDING, abs=0)
-    assert f"AR* = {p.AR_star * 1e15:.6f} fOhm m^2, gamma = {p.gamma:.6f}" in run.stdout
+    assert abs(p.gamma) > 0.05
+    assert f"AR* = {p.AR_star * 1e15:.7g} fOhm m^2, gamma = {p.gamma:.6f}" in printed
+    for ending, parameters in (("", own), ("_corrected", p)):
+        both = parameters.conductance_up, parameters.conductance_down
+        np.testing.assert_allclose(d[f"conductance{ending}"], both, rtol=ROUNDING)
+        g = parameters.mixing_conductance if lead == "left" else parameters.mixing_conductance_opposite
+        assert d[f"g_mix{ending}"].item() == pytest.approx(g, rel=ROUNDING, abs=0)
+    assert own.mixing_conductance != pytest.approx(own.mixing_conductance_opposite, rel=1e-3, abs=0)
+    np.testing.assert_allclose(d["sharvin"], [own.sharvin_left, own.sharvin_right], rtol=ROUNDING)
+
+
+def test_the_driver_takes_barriers_chunks_without_channels_and_half_metals(driven):
+    d, _, s = driven(barrier=16)
+    assert float(d["AR_star"]) == pytest.approx(qt.interface_parameters(s).AR_star, rel=1e-6, abs=0)
+    d, _, s = driven(small=1, mesh=48)  # 5 chunks of 512 momenta
+    assert d.sizes["k"] == 2304
+    assert float(d["AR_star"]) == pytest.approx(qt.interface_parameters(s).AR_star, rel=ROUNDING, abs=0)
+    d, printed, s = driven(half=1, m="1,0,0")
+    assert d["conductance_corrected"].values.tolist()[1] == 0
+    assert (float(d["AR_star"]), float(d["gamma"])) == (math.inf, 1)
+    assert "nan" not in printed
+
+
+def test_the_driver_says_why_there_is_no_resistance_of_two_magnets(driven):
+    d, printed, s = driven(antiparallel=1)
+    assert not {"AR_star", "gamma"} & set(d.variables)
+    (line,) = [line for line in printed.splitlines() if line.startswith("AR*")]
+    assert "left out: the magnets have several directions" in line
+    assert d["g_mix"].item() == pytest.approx(complex(qt.k_average(qt.mixing_conductance(s))), rel=ROUNDING, abs=0)
+    G, channels = qt.conductance(s).sum("spin_in").values, qt.sharvin_conductance(s, "left").values
+    np.testing.assert_allclose(d["conductance"], G, rtol=ROUNDING)
+    np.testing.assert_allclose(1 / d["conductance_corrected"], 1 / G - 1 / channels, rtol=ROUNDING)

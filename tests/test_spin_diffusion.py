@@ -1,5 +1,6 @@
 """Spin diffusion in time: relaxation, Gaussian spreading, steady profiles, Hanle precession, conservation."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -102,6 +103,76 @@ def test_what_is_injected_for_long_ends_in_the_steady_state_with_any_ends_and_fi
     np.testing.assert_allclose(late, steady, atol=ROUNDING * np.abs(steady).max())
 
 
+@pytest.mark.parametrize("conductance", [1e6, 1e3, 10.0])
+def test_a_weak_sink_draws_all_that_is_injected_where_nothing_relaxes(conductance):
+    layer = DiffusiveLayer(thickness=1e-6, diffusion_constant=0.01, resistivity=2e-8)
+    for injected in ("left", "right"):
+        d = steady_spin_accumulation(
+            [layer], cells=800, right_conductance=conductance, **{f"{injected}_current": (0, 1e9, -2e9)}
+        )
+        drawn = conductance * d["spin_accumulation"][-1]
+        # Half a cell, of 2 rho times its thickness, is between the last centre and the sink.
+        np.testing.assert_allclose(drawn, [0, 1e9, -2e9], rtol=2 * conductance * 2e-8 * 1e-6, atol=1e-3)
+
+
+@pytest.mark.parametrize("conductance", [1e6, 10.0])
+def test_a_weak_sink_and_a_field_lose_what_is_injected_and_turn_the_rest(conductance):
+    # So weak a sink and so small a field leave mu_s uniform: C gamma B x mu_s = G mu_s - j.
+    layer = DiffusiveLayer(thickness=1e-6, diffusion_constant=0.01, resistivity=2e-8)
+    capacity = layer.thickness / (2 * layer.resistivity * layer.diffusion_constant)
+    B = np.array([0.3, -0.5, 0.8]) * conductance / (capacity * GYROMAGNETIC_RATIO)
+    d = steady_spin_accumulation([layer], left_current=(0, 1e9, 2e9), right_conductance=conductance, field=B, cells=200)
+    wB = capacity * GYROMAGNETIC_RATIO * B
+    cross = np.array([[0, -wB[2], wB[1]], [wB[2], 0, -wB[0]], [-wB[1], wB[0], 0]])
+    expected = np.linalg.solve(conductance * np.eye(3) - cross, [0, 1e9, 2e9])
+    np.testing.assert_allclose(d["spin_accumulation"][100], expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("relaxation_time", [1e-9, 1e-3])
+def test_a_thin_layer_that_relaxes_slowly_takes_what_a_layer_without_relaxation_gets(relaxation_time):
+    pure = DiffusiveLayer(thickness=1e-6, diffusion_constant=0.01, resistivity=2e-8)
+    leaky = dataclasses.replace(pure, thickness=1e-9, spin_relaxation_time=relaxation_time)
+    l = leaky.spin_diffusion_length
+    d = steady_spin_accumulation([pure, leaky], left_current=(0, 0, 1e9))
+    expected = 1e9 * 2 * leaky.resistivity * l / math.tanh(leaky.thickness / l)
+    np.testing.assert_allclose(d["spin_accumulation"][-1, 2], expected, rtol=1e-7)
+
+
+def test_spins_leave_through_a_weak_sink_as_slowly_as_it_lets_them():
+    layer = DiffusiveLayer(thickness=1e-6, diffusion_constant=0.01, resistivity=2e-8)
+    capacity = layer.thickness / (2 * layer.resistivity * layer.diffusion_constant)
+    t = np.array([0, 1.0]) * capacity / 10.0
+    d = spin_accumulation_versus_time(
+        [layer], time=t, initial=lambda z: (0, 0, 1e-6), right_conductance=10.0, cells=200
+    )
+    np.testing.assert_allclose(d["spin"][1], np.exp(-1) * d["spin"][0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("duration", [1.0, 1e3])
+@pytest.mark.parametrize("layers", [[PLATINUM], [COPPER, PLATINUM]])
+def test_very_long_times_end_in_the_steady_state(layers, duration):
+    late = spin_accumulation_versus_time(layers, time=[0, duration], left_current=(0, 0, 1e9))["spin_accumulation"][-1]
+    steady = steady_spin_accumulation(layers, left_current=(0, 0, 1e9))["spin_accumulation"]
+    np.testing.assert_allclose(late, steady, atol=ROUNDING * float(np.abs(steady).max()))
+
+
+def test_spin_is_the_accumulation_times_sigma_over_2D_and_outflows_belong_to_their_ends():
+    sinks = {"left_conductance": 3e13, "right_conductance": 1e14}
+    d = spin_accumulation_versus_time(
+        [COPPER], time=[0, 1e-12], initial=lambda z: np.outer(1 - z / 2e-6, (0, 0, 1e-6)), cells=50,
+        left_current=(2e9, 0, 0), right_current=(0, 5e8, 0), **sinks,
+    )  # fmt: skip
+    # e times n_up - n_dn, the mean of the profile being 3/4; sigma/2D = e^2 nu/2.
+    spin = 1e-6 / (2 * COPPER.resistivity * COPPER.diffusion_constant) * 0.75e-6
+    np.testing.assert_allclose(d["spin"][0], [0, 0, spin], rtol=ROUNDING)
+    # Half a cell, of 2 rho times its thickness, in series with the sink; what is injected comes in between.
+    half = COPPER.resistivity * 1e-6 / 50
+    for side, end, current in (("left", 0, np.array([2e9, 0, 0])), ("right", -1, np.array([0, 5e8, 0]))):
+        mu, G = d["spin_accumulation"][:, end], sinks[f"{side}_conductance"]
+        at_the_end = (mu + half * current) / (1 + half * G)
+        np.testing.assert_allclose(d[f"{side}_outflow"], G * at_the_end, rtol=1e-9)
+
+
 def test_perfect_and_leaky_sinks_draw_the_steady_current_of_the_closed_form():
     layer = DiffusiveLayer(thickness=3e-7, diffusion_constant=0.01, resistivity=2e-8, spin_relaxation_time=1e-11)
     l = layer.spin_diffusion_length
@@ -202,18 +273,48 @@ def test_a_variable_has_its_unit():
         ({"initial": lambda z: z}, "initial"),
         ({"field": (0, 0, math.nan)}, "field"),
         ({"cells": 0}, "cells"),
+        ({"layers": COPPER}, "layers"),
+        ({"layers": None}, "layers"),
+        ({"time": ["a"]}, "time"),
+        ({"time": None}, "time"),
+        ({"time": np.array([0, 1e-12j])}, "time"),
+        ({"left_conductance": "a"}, "left_conductance"),
+        ({"left_conductance": None}, "left_conductance"),
+        ({"right_conductance": True}, "right_conductance"),
+        ({"right_conductance": 1j}, "right_conductance"),
+        ({"right_conductance": math.nan}, "right_conductance"),
+        ({"left_current": "x"}, "left_current"),
+        ({"right_current": abs}, "right_current"),
+        ({"right_current": np.ones((3, 3))}, "right_current"),
+        ({"initial": (0, 0, 1)}, "initial"),
+        ({"initial": lambda z: "x"}, "initial"),
+        ({"source": lambda z: (0, 0, 1j)}, "source"),
+        ({"field": "x"}, "field"),
+        ({"field": (0, 0, 1j)}, "field"),
+        ({"field": None}, "field"),
     ],
 )
-def test_impossible_runs_are_refused(change, word):
-    with pytest.raises(InputError, match=word):
+def test_impossible_runs_are_refused_in_one_line(change, word):
+    with pytest.raises(InputError, match=word) as refused:
         spin_accumulation_versus_time(**{"layers": [COPPER], "time": [0, 1e-12], **change})
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("value", ["a", None, True, 1j, abs, [0.1, math.nan], np.ones((4, 4, 50)) * 1j])
+def test_a_hanle_field_that_is_no_number_is_refused_in_one_line(value):
+    with pytest.raises(InputError, match="^field=") as refused:
+        hanle_signal(value, distance=1e-6, diffusion_constant=0.01, spin_relaxation_time=1e-11)
+    assert "\n" not in str(refused.value)
 
 
 def test_impossible_layers_and_endless_accumulation_are_refused():
     with pytest.raises(InputError, match="thickness"):
         DiffusiveLayer(thickness=-1.0, diffusion_constant=1.0, resistivity=1.0)
-    with pytest.raises(InputError, match="spin_relaxation_time"):
-        DiffusiveLayer(thickness=1.0, diffusion_constant=1.0, resistivity=1.0, spin_relaxation_time=0.0)
+    for time in (0.0, "a", True, None, 1j, math.nan):
+        with pytest.raises(InputError, match="spin_relaxation_time"):
+            DiffusiveLayer(thickness=1.0, diffusion_constant=1.0, resistivity=1.0, spin_relaxation_time=time)
+    with pytest.raises(InputError, match="spin_diffusion_length"):
+        spin_relaxation_time(0.01, math.inf)
     layer = DiffusiveLayer(thickness=1e-7, diffusion_constant=0.01, resistivity=2e-8)
     with pytest.raises(InputError, match="no steady state"):
         steady_spin_accumulation([layer], left_current=(1e9, 0, 0))

@@ -1,6 +1,7 @@
 """Spin Hall bilayer: against a dense solution of the diffusion equation, closed forms, Onsager's relations, signs."""
 
 import dataclasses
+import importlib
 import json
 
 import numpy as np
@@ -16,9 +17,9 @@ from qtorque.diffusion.spin_hall import (
     solve_spin_hall,
     spin_hall_efficiency,
     spin_hall_resistivity,
-    spin_hall_versus_thickness,
 )
 from qtorque.diffusion.spin_hall_mechanisms import spin_hall_angle
+from qtorque.diffusion.spin_hall_sweep import spin_hall_versus_thickness
 from qtorque.units import CONDUCTANCE_QUANTUM_PER_SPIN, ELEMENTARY_CHARGE, GYROMAGNETIC_RATIO, HBAR
 
 REFERENCE = SpinHallBilayer(
@@ -26,7 +27,7 @@ REFERENCE = SpinHallBilayer(
     mixing_conductance=5e14 + 5e13j,
 )  # fmt: skip
 LOSSY = dataclasses.replace(
-    REFERENCE, longitudinal_conductance=2e14, memory_loss=0.7, memory_loss_resistance=0.4e-15,
+    REFERENCE, longitudinal_conductance=2e14, spin_memory_loss=0.7, spin_memory_loss_resistance=0.4e-15,
     mixing_conductance=4e14 - 2e14j,
 )  # fmt: skip
 DIRECTION = np.array([0.36, -0.48, 0.8])
@@ -34,6 +35,8 @@ ROUNDING = 1e-12
 """Of closed forms, and of small dense solves in scaled unknowns."""
 REFERENCE_DIGITS = 1e-8
 """Digits of the cited value."""
+CANCELLATION = 1e-9
+"""Of the difference of two resistivities that agree in four digits."""
 DIFFERENCE = 1e-6
 """Central differences over 1e-4 of a decay length: 1e-8, and rounding."""
 
@@ -50,7 +53,7 @@ def dense_solution(b, m, E, rate, interface_thickness=1e-9):
     """mu_s on both sides of the interface layer and the current into the magnet, from amplitudes of exponentials."""
     sigma, l, d = b.conductivity, b.spin_diffusion_length, b.thickness
     t = interface_thickness
-    sigma_i, l_i = t / b.memory_loss_resistance, t / b.memory_loss
+    sigma_i, l_i = t / b.spin_memory_loss_resistance, t / b.spin_memory_loss
     one, zero = np.eye(3), np.zeros((3, 3))
     grow, fall = np.exp(d / l), np.exp(-d / l)
     grow_i, fall_i = np.exp(t / l_i), np.exp(-t / l_i)
@@ -100,7 +103,7 @@ def test_circuit_theory_fed_with_the_spin_hall_current_gives_the_same_torque():
     metal = diffusion.Layer(
         thickness=b.thickness, rho_star=b.resistivity, spin_diffusion_length=b.spin_diffusion_length
     )
-    layer = diffusion.Interface(AR_star=b.memory_loss_resistance, spin_memory_loss=b.memory_loss)
+    layer = diffusion.Interface(AR_star=b.spin_memory_loss_resistance, spin_memory_loss=b.spin_memory_loss)
     magnet = diffusion.Interface(AR_star=0.6e-15, mixing_conductance=b.mixing_conductance, magnetization=tuple(m))
     circuit = diffusion.Circuit(
         nodes={
@@ -110,9 +113,9 @@ def test_circuit_theory_fed_with_the_spin_hall_current_gives_the_same_torque():
         },
         terminals={"far": diffusion.Reservoir()},
         connections=[
-            diffusion.Connection(source="bottom", target="top", element=metal),
-            diffusion.Connection(source="top", target="behind", element=layer),
-            diffusion.Connection(source="behind", target="far", element=magnet, precession=tuple(omega)),
+            diffusion.Connection(source="bottom", target="top", element=metal, area=1.0),
+            diffusion.Connection(source="top", target="behind", element=layer, area=1.0),
+            diffusion.Connection(source="behind", target="far", element=magnet, precession=tuple(omega), area=1.0),
         ],
     )
     other = diffusion.solve_circuit(circuit)
@@ -125,7 +128,7 @@ def test_the_interface_layer_passes_the_accumulation_by_the_factor_eta():
     # eta = 1/(cosh delta + (g l_I/sigma_I) sinh delta), and g is twice the conductance of the sink.
     b = dataclasses.replace(LOSSY, mixing_conductance=4e14)
     front, behind, _ = dense_solution(b, np.array([0, 0, 1.0]), (1e5, 0), np.zeros(3))
-    sink = 2 * 4e14 * b.memory_loss_resistance / b.memory_loss
+    sink = 2 * 4e14 * b.spin_memory_loss_resistance / b.spin_memory_loss
     eta = 1 / (np.cosh(0.7) + sink * np.sinh(0.7))
     np.testing.assert_allclose(behind[1] / front[1], eta, rtol=ROUNDING)
     j_conductance = 4e14 * behind[1]
@@ -134,16 +137,16 @@ def test_the_interface_layer_passes_the_accumulation_by_the_factor_eta():
 
 
 def test_a_layer_without_loss_is_a_resistance_in_series_and_a_thin_lossy_one_tends_to_it():
-    bare = dataclasses.replace(REFERENCE, memory_loss_resistance=1e-15)
+    bare = dataclasses.replace(REFERENCE, spin_memory_loss_resistance=1e-15)
     series = 1 / (1 / REFERENCE.mixing_conductance + 2e-15)
     merged = dataclasses.replace(REFERENCE, mixing_conductance=series)
     np.testing.assert_allclose(spin_hall_efficiency(bare), spin_hall_efficiency(merged), rtol=ROUNDING)
-    thin = dataclasses.replace(bare, memory_loss=1e-6)
+    thin = dataclasses.replace(bare, spin_memory_loss=1e-6)
     np.testing.assert_allclose(spin_hall_efficiency(thin), spin_hall_efficiency(bare), rtol=1e-10)
 
 
 def test_the_profile_obeys_the_diffusion_equation_and_its_boundary_conditions():
-    b, m, E = dataclasses.replace(LOSSY, memory_loss=0.0, memory_loss_resistance=0.0), DIRECTION, (1e5, 2e4)
+    b, m, E = dataclasses.replace(LOSSY, spin_memory_loss=0.0, spin_memory_loss_resistance=0.0), DIRECTION, (1e5, 2e4)
     s = solve_spin_hall(b, magnetization=m, electric_field=E)
     z = np.linspace(0.2e-9, 2.8e-9, 7)
     step = 1e-4 * b.spin_diffusion_length
@@ -309,14 +312,44 @@ def test_phonons_raise_the_intrinsic_angle_alone():
 
 
 def test_a_sweep_holds_what_single_solves_say_and_units():
-    d = spin_hall_versus_thickness(LOSSY, thickness=[1e-9, 3e-9])
+    thickness = [1e-9, 3e-9]
+    d = spin_hall_versus_thickness(LOSSY, thickness=thickness)
     assert all("units" in v.attrs and "long_name" in v.attrs for v in d.variables.values())
-    xi = complex(spin_hall_efficiency(LOSSY))
-    assert d["damping_like"].values[1] == pytest.approx(xi.real, rel=ROUNDING, abs=0)
-    assert d["field_like"].values[1] == pytest.approx(-xi.imag, rel=ROUNDING, abs=0)
-    rho = [spin_hall_resistivity(LOSSY, m) for m in np.eye(3)]
-    assert d["magnetoresistance"].values[1] == pytest.approx((rho[0] - rho[1])[0, 0] / 8.6e-7, rel=ROUNDING, abs=0)
-    assert d["hall_ratio"].values[1] == pytest.approx(rho[2][0, 1] / 8.6e-7, rel=ROUNDING, abs=0)
+    compared = set()
+    for at, each in zip((d.isel(thickness=i) for i in range(2)), thickness, strict=True):
+        b = dataclasses.replace(LOSSY, thickness=each)
+        xi, rho = complex(spin_hall_efficiency(b)), [spin_hall_resistivity(b, m) for m in np.eye(3)]
+        expected = {
+            "damping_like": (xi.real, ROUNDING),
+            "field_like": (-xi.imag, ROUNDING),
+            "effective_mixing_conductance": (complex(effective_mixing_conductance(b)), ROUNDING),
+            "resistivity": (rho[1][0, 0], ROUNDING),
+            "magnetoresistance": ((rho[0] - rho[1])[0, 0] / 8.6e-7, CANCELLATION),
+            "hall_ratio": (rho[2][0, 1] / 8.6e-7, ROUNDING),
+        }
+        for name, (value, tolerance) in expected.items():
+            assert at[name].item() == pytest.approx(value, rel=tolerance, abs=0), name
+        compared |= set(expected)
+    assert compared == set(d.data_vars)
+
+
+@pytest.mark.parametrize("theta", [1e-4, 1e-8])
+def test_magnetoresistance_and_hall_ratio_keep_their_digits_for_small_angles(theta):
+    b = dataclasses.replace(REFERENCE, spin_hall_angle=theta)
+    l, d, G = b.spin_diffusion_length, b.thickness, b.mixing_conductance
+    X = l / d * 2 * l * G * np.tanh(d / (2 * l)) ** 2 / (b.conductivity + 2 * l * G / np.tanh(d / l))
+    found = spin_hall_versus_thickness(b, thickness=[d]).isel(thickness=0)
+    # The expansion of Chen and others leaves out theta^4.
+    assert float(found["magnetoresistance"]) / theta**2 == pytest.approx(X.real, rel=10 * theta**2 + ROUNDING, abs=0)
+    assert float(found["hall_ratio"]) / theta**2 == pytest.approx(X.imag, rel=10 * theta**2 + ROUNDING, abs=0)
+
+
+def test_without_loss_backflow_and_transfer_are_the_conductances_in_series():
+    # 1/G_eff = 1/G + 2 r + 2 l/(sigma tanh(d/l)): a conductance of a spin current per mu_s is 1/2 sigma over length.
+    b = dataclasses.replace(REFERENCE, spin_memory_loss_resistance=1e-15)
+    metal = 2 * 1.5e-9 * 8.6e-7 / np.tanh(2)
+    expected = 1 / (1 / b.mixing_conductance + 2e-15 + metal)
+    assert complex(effective_mixing_conductance(b)) == pytest.approx(expected, rel=ROUNDING, abs=0)
 
 
 @pytest.mark.parametrize(
@@ -328,8 +361,8 @@ def test_a_sweep_holds_what_single_solves_say_and_units():
         ({"resistivity": np.nan}, "resistivity"),
         ({"mixing_conductance": -1e14 + 1e13j}, "negative real part"),
         ({"mixing_conductance": np.inf}, "mixing_conductance"),
-        ({"memory_loss": -0.1}, "memory_loss"),
-        ({"memory_loss": 0.1, "memory_loss_resistance": 0.0}, "memory_loss_resistance"),
+        ({"spin_memory_loss": -0.1}, "spin_memory_loss"),
+        ({"spin_memory_loss": 0.1, "spin_memory_loss_resistance": 0.0}, "spin_memory_loss_resistance"),
         ({"longitudinal_conductance": -1.0}, "longitudinal_conductance"),
     ],
 )
@@ -349,9 +382,50 @@ def test_impossible_questions_are_refused():
         spin_hall_efficiency(REFERENCE, [1e-9, 0.0])
     with pytest.raises(InputError, match="residual_resistivity"):
         spin_hall_angle(1e-7, residual_resistivity=2e-7)
+    with pytest.raises(InputError, match="make an angle of 5"):
+        spin_hall_angle(1e-7, skew_scattering_angle=5)
 
 
-def test_the_driver_prints_the_reference_efficiency_and_writes_its_files(within, tmp_path):
+NO_NUMBERS = ["x", 1j, np.array([1j, 0.0]), None, abs, True, [[1.0], [1.0, 2.0]], np.nan]
+
+
+@pytest.mark.parametrize(
+    ("name", "ask"),
+    [
+        ("electric_field", lambda v: solve_spin_hall(REFERENCE, magnetization=(0, 0, 1), electric_field=v)),
+        ("precession", lambda v: solve_spin_hall(REFERENCE, magnetization=(0, 0, 1), precession=v)),
+        ("z", lambda v: solve_spin_hall(REFERENCE, magnetization=(0, 0, 1)).accumulation_at(v)),
+        ("thickness", lambda v: spin_hall_efficiency(REFERENCE, "x" if v is None else v)),
+        ("thickness", lambda v: spin_hall_versus_thickness(REFERENCE, thickness="x" if v is None else v)),
+        ("resistivity", spin_hall_angle),
+    ],
+)
+def test_what_holds_no_numbers_is_refused_in_one_line(name, ask):
+    for value in [*NO_NUMBERS, np.full((9, 9, 9), np.inf)]:
+        with pytest.raises(InputError, match=f"^{name}=") as refused:
+            ask(value)
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "ask"),
+    [
+        ("thickness", lambda v: dataclasses.replace(REFERENCE, thickness=v)),
+        ("Ms", lambda v: pumping_damping(REFERENCE, Ms=v, magnet_thickness=1e-9)),
+        ("magnet_thickness", lambda v: equivalent_fields(REFERENCE, 1e11, Ms=1e6, magnet_thickness=v)),
+        ("current_density", lambda v: equivalent_fields(REFERENCE, v, Ms=1e6, magnet_thickness=1e-9)),
+    ],
+)
+def test_what_is_no_number_is_refused_in_one_line(name, ask):
+    for value in NO_NUMBERS:
+        with pytest.raises(InputError, match=f"^{name}=") as refused:
+            ask(value)
+        assert "\n" not in str(refused.value)
+
+
+def test_the_driver_prints_the_reference_efficiency_and_writes_its_files(within, tmp_path, monkeypatch):
+    stages = importlib.import_module("_stages")
+    monkeypatch.setattr(stages, "seconds_of", lambda work: pytest.fail("only a dry run measures times"))
     run = within("spin_hall_bilayer", "--at", "3e-9", "--thicknesses", "1e-9:9e-9:5", "-o", tmp_path / "pt", "--quiet")
     assert run.returncode == 0, run.stderr
     assert "0.02106" in run.stdout  # theta Re(xi/theta) of the reference, 0.05 x 0.42121305
@@ -365,5 +439,19 @@ def test_the_driver_prints_the_reference_efficiency_and_writes_its_files(within,
 
 
 def test_the_figure_shows_efficiencies_and_magnetoresistance():
-    figure = plot.spin_hall_bilayer(spin_hall_versus_thickness(REFERENCE, thickness=np.linspace(1e-9, 9e-9, 9)))
-    assert len(figure.axes) == 2
+    d = spin_hall_versus_thickness(REFERENCE, thickness=np.linspace(1e-9, 9e-9, 9))
+    left, right = plot.spin_hall_bilayer(d).axes
+    drawn = {(panel, line.get_label()): line for panel in (left, right) for line in panel.lines}
+    expected = [
+        (left, "damping-like", d["damping_like"]),
+        (left, "field-like", d["field_like"]),
+        (right, r"\rho_{xx}", 1e4 * d["magnetoresistance"]),
+        (right, r"$\rho_{xy}", 1e4 * d["hall_ratio"]),
+    ]
+    for panel, label, values in expected:
+        (line,) = [line for (where, text), line in drawn.items() if where is panel and label in text]
+        np.testing.assert_allclose(line.get_xdata(), 1e9 * d["thickness"], rtol=ROUNDING)
+        np.testing.assert_allclose(line.get_ydata(), values, rtol=ROUNDING)
+    assert "10^{-4}" in right.get_ylabel()
+    (level,) = [line for (where, text), line in drawn.items() if where is left and "theta" in text]
+    assert set(level.get_ydata()) == {0.05}

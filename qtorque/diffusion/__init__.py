@@ -1,10 +1,10 @@
 """Drift-diffusion and circuit theory: semiclassical spin transport, exactly solved. SI, spin frame."""
 
-from qtorque.diffusion.angles import angular_dependence, torque_map
+from qtorque.diffusion.angles import Magnetoresistance, angular_dependence, magnetoresistance, torque_map
 from qtorque.diffusion.bridge import interface_from
 from qtorque.diffusion.circuit import Circuit, CircuitSolution, Connection, Node, solve_circuit
 from qtorque.diffusion.elements import Interface, Layer, Lead, Reservoir
-from qtorque.diffusion.multilayer import Magnet, Multilayer, MultilayerSolution, solve_multilayer
+from qtorque.diffusion.multilayer import Magnet, Multilayer, MultilayerSolution, SpinResolved, solve_multilayer
 from qtorque.diffusion.spin_diffusion import (
     DiffusiveLayer,
     einstein_diffusion_constant,
@@ -24,9 +24,9 @@ from qtorque.diffusion.spin_hall import (
     solve_spin_hall,
     spin_hall_efficiency,
     spin_hall_resistivity,
-    spin_hall_versus_thickness,
 )
 from qtorque.diffusion.spin_hall_mechanisms import spin_hall_angle
+from qtorque.diffusion.spin_hall_sweep import spin_hall_versus_thickness
 
 __all__ = [
     "Circuit",
@@ -37,12 +37,14 @@ __all__ = [
     "Layer",
     "Lead",
     "Magnet",
+    "Magnetoresistance",
     "Multilayer",
     "MultilayerSolution",
     "Node",
     "Reservoir",
     "SpinHallBilayer",
     "SpinHallSolution",
+    "SpinResolved",
     "angular_dependence",
     "interface_from",
     "effective_mixing_conductance",
@@ -50,6 +52,7 @@ __all__ = [
     "equivalent_fields",
     "hanle_signal",
     "inverse_spin_hall_field",
+    "magnetoresistance",
     "pumping_damping",
     "solve_circuit",
     "solve_multilayer",

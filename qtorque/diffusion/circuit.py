@@ -11,9 +11,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import scipy.sparse
+import scipy.sparse.csgraph
 
 from qtorque.diffusion.elements import (
     NOT_MAGNETIC,
@@ -90,7 +93,7 @@ class Connection:
     source: str
     target: str
     element: Element
-    area: float = 1.0
+    area: float
     precession: Vector = (0.0, 0.0, 0.0)
     name: str = ""
 
@@ -98,6 +101,8 @@ class Connection:
         if not finite_number("area", self.area, "m^2") > 0:
             raise InputError(f"area={self.area!r} is out of range; give a positive number in m^2")
         object.__setattr__(self, "precession", finite_vector("precession", self.precession, "rad/s"))
+        if not isinstance(self.element, Element):
+            raise InputError(f"element={self.element!r} joins nothing; give a Layer or an Interface")
         if self.source == self.target:
             raise InputError(f"source=target={self.source!r}: a connection joins two nodes")
         if not self.name:
@@ -121,8 +126,18 @@ class Circuit:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "connections", tuple(self.connections))
-        object.__setattr__(self, "nodes", dict(self.nodes))
-        object.__setattr__(self, "terminals", dict(self.terminals))
+        for name in ("nodes", "terminals"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise InputError(f"{name}={getattr(self, name)!r} has no names; give a dict of them by name")
+            object.__setattr__(self, name, dict(getattr(self, name)))
+        for name, node in self.nodes.items():
+            if not isinstance(node, Node):
+                raise InputError(f"node {name!r} is {node!r}; give a Node")
+        for name, terminal in self.terminals.items():
+            if not isinstance(terminal, Terminal):
+                raise InputError(f"terminal {name!r} is {terminal!r}; give a Lead or a Reservoir")
+            if isinstance(terminal, Lead) and terminal.area is None:
+                raise InputError(f"lead {name!r}: area=None; give its cross-section in m^2")
         twice = [name for name in self.nodes if name in self.terminals]
         if twice:
             raise InputError(f"{twice[0]!r} is both a node and a terminal; give them different names")
@@ -130,13 +145,13 @@ class Circuit:
             raise InputError("no terminal has a voltage; give at least one Reservoir or Lead that does")
         if not self.connections:
             raise InputError("connections=[]: give at least one Connection")
-        names = [connection.name for connection in self.connections]
+        names = Counter(connection.name for connection in self.connections)
         for connection in self.connections:
             for end in (connection.source, connection.target):
                 if end not in self.nodes and end not in self.terminals:
                     known = ", ".join([*self.nodes, *self.terminals])
                     raise InputError(f"connection {connection.name!r}: {end!r} is unknown; the nodes are {known}")
-            if names.count(connection.name) > 1:
+            if names[connection.name] > 1:
                 raise InputError(f"connection {connection.name!r} is there twice; give each a name= of its own")
             element = connection.element
             if element.magnetization is None and is_magnetic(element):
@@ -149,15 +164,12 @@ class Circuit:
 
     def _floating(self) -> list[str]:
         """Nodes and terminals from which no terminal with a voltage is reached."""
-        reached = {name for name, terminal in self.terminals.items() if terminal.voltage is not None}
-        ends = [{connection.source, connection.target} for connection in self.connections]
-        before = 0
-        while before < len(reached):
-            before = len(reached)
-            for pair in ends:
-                if pair & reached:
-                    reached |= pair
-        return [name for name in self.places if name not in reached]
+        pairs = np.array([[self.places[c.source], self.places[c.target]] for c in self.connections])
+        count = len(self.places)
+        graph = scipy.sparse.coo_array((np.ones(len(pairs)), pairs.T), shape=(count, count))
+        _, part = scipy.sparse.csgraph.connected_components(graph, directed=False)
+        held = {part[self.places[name]] for name, end in self.terminals.items() if end.voltage is not None}
+        return [name for name, place in self.places.items() if part[place] not in held]
 
     @functools.cached_property
     def places(self) -> dict[str, int]:
@@ -176,6 +188,15 @@ class CircuitSolution:
         """mu_0 of a node or terminal, V; of a lead what stands at its face."""
         return float(self._at(name)[0])
 
+    def voltage(self, name: str) -> float:
+        """What a terminal reads, V: that of a lead is extrapolated to its face, mu_0 + beta s/2 there."""
+        terminal = self.circuit.terminals.get(name)
+        if terminal is None:
+            raise InputError(f"{name!r} is no terminal; they are {', '.join(self.circuit.terminals)}")
+        if not isinstance(terminal, Lead) or terminal.magnetization is None:
+            return self.potential(name)
+        return self.potential(name) + terminal.beta / 2 * float(self.spin_accumulation(name) @ terminal.magnetization)
+
     def spin_accumulation(self, name: str) -> np.ndarray:
         """mu_s of a node or terminal, V."""
         return self._at(name)[1:].copy()
@@ -190,7 +211,9 @@ class CircuitSolution:
         return into[0, 1:].copy(), -into[1, 1:]
 
     def torque(self, name: str) -> np.ndarray:
-        """What the spin current loses across the magnetisation of a connection, J: the torque on its magnet."""
+        """The torque on the magnet of a connection, J: what the spin current loses across it. Or on a magnetic lead."""
+        if name in self.circuit.terminals:
+            return self._torque_on_lead(name)
         element = self.circuit.connections[self._number(name)].element
         if element.magnetization is None:
             raise InputError(f"connection {name!r} is not magnetic; torques act on magnets")
@@ -200,14 +223,18 @@ class CircuitSolution:
         """Charge current that a terminal feeds into the circuit, A of electrons."""
         if name not in self.circuit.terminals:
             raise InputError(f"{name!r} is no terminal; they are {', '.join(self.circuit.terminals)}")
-        return float(
-            sum(
-                into[side, 0]
-                for connection, into in zip(self.circuit.connections, self.network.currents, strict=True)
-                for side, end in enumerate((connection.source, connection.target))
-                if end == name
-            )
-        )
+        return float(self._out_of(name)[0])
+
+    def _out_of(self, name: str) -> np.ndarray:
+        """The four currents from a node or terminal into its connections, A."""
+        ends = np.array([[end == name for end in (c.source, c.target)] for c in self.circuit.connections])
+        return self.network.currents[ends].sum(axis=0)
+
+    def _torque_on_lead(self, name: str) -> np.ndarray:
+        terminal = self.circuit.terminals[name]
+        if not isinstance(terminal, Lead) or terminal.magnetization is None:
+            raise InputError(f"terminal {name!r} is not magnetic; torques act on magnets")
+        return torque_of(-self._out_of(name)[1:], np.array(terminal.magnetization))
 
     def _at(self, name: str) -> np.ndarray:
         if name not in self.circuit.places:
@@ -346,6 +373,14 @@ def require_transverse_laws(
             if other != number
         )
 
+    for place, end in terminals.items():
+        if isinstance(end, Lead) and end.magnetization is not None and end.transverse_decay_length is None:
+            beside = [(axes[n], elements[n]) for n in at.get(place, [])]
+            if not all(one_axis(end.magnetization, axis) and _lets_nothing_in(element) for axis, element in beside):
+                raise InputError(
+                    "a magnetic lead across other magnets or sources needs transverse_decay_length=, or an interface "
+                    "with mixing_conductance= and none transmitted at its face"
+                )
     for number, element in enumerate(elements):
         if axes[number] is None:
             continue

@@ -25,6 +25,9 @@ from qtorque.spin import unit_vector
 NOT_MAGNETIC = (0.0, 0.0, 1.0)
 """The axis an element without magnetisation is written in; no result depends on it."""
 
+SINK_TOLERANCE = 1e-6
+"""Relative; conductances typed with seven digits may miss by it that an interface creates no spin."""
+
 Vector = Sequence[float] | np.ndarray
 
 
@@ -45,9 +48,9 @@ class Layer:
         Direction of the majority spin; None is a normal metal.
     transverse_decay_length, precession_length : m
         l_t and l_J of the wave number kappa^2 = 1/l_t^2 + i/l_J^2 of the transverse accumulation mu_x + i mu_y (m
-        along z) in a magnet; its conductivity is 1/rho*, the harmonic mean of those of both spins. l_J^2 = hbar D/Delta
-        for a diffusion constant D and an exchange splitting Delta. Without a decay length no transverse spin enters:
-        it is absorbed at the faces by the mixing conductance of the interfaces there.
+        along z) in a magnet; its conductivity per spin is 1/(2 rho*), the harmonic mean of those of both spins.
+        l_J^2 = hbar D/Delta for a diffusion constant D and an exchange splitting Delta. Without a decay length no
+        transverse spin enters: it is absorbed at the faces by the mixing conductance of the interfaces there.
     name : str
     """
 
@@ -61,10 +64,8 @@ class Layer:
     name: str = ""
 
     def __post_init__(self) -> None:
-        _require_positive("thickness", self.thickness, "m")
+        require_positive("thickness", self.thickness, "m")
         _check_metal(self)
-        if self.magnetization is None and (self.transverse_decay_length is not None or self.precession_length < np.inf):
-            raise InputError("transverse_decay_length= of a normal layer; only magnets have one, leave it out")
 
     @property
     def resistance(self) -> float:
@@ -97,7 +98,8 @@ class Interface:
         r_up,down = 2 AR* (1 -+ gamma); 1/(AR* (1 - gamma^2)) is the conductance.
     gamma : -1 < gamma < 1
     spin_memory_loss : delta >= 0
-        The interface loses spin like a layer of the same AR* that is delta spin-diffusion lengths thick.
+        The interface loses spin along m like a layer of the same AR* that is delta spin-diffusion lengths thick. What
+        becomes of spin across m is said by the mixing conductances alone: give them with the loss that is in them.
     mixing_conductance : complex or None, S/m^2
         Reflected, on the normal side; on the first side where both sides are normal. Re >= 0. It is needed where
         magnets are not collinear.
@@ -121,7 +123,7 @@ class Interface:
     name: str = ""
 
     def __post_init__(self) -> None:
-        _require_positive("AR_star", self.AR_star, "Ohm m^2; leave an interface without resistance out")
+        require_positive("AR_star", self.AR_star, "Ohm m^2; leave an interface without resistance out")
         _require_asymmetry("gamma", self.gamma)
         if not finite_number("spin_memory_loss", self.spin_memory_loss, "spin-diffusion lengths") >= 0:
             raise InputError(f"spin_memory_loss={self.spin_memory_loss!r} is negative; give a number from 0 on")
@@ -135,6 +137,15 @@ class Interface:
             value = getattr(self, name)
             if value is not None and value.real < 0:
                 raise InputError(f"{name}={value!r}: its real part is negative, a source of spin; give one from 0 on")
+        if self.mixing_conductance is not None:
+            # What both sides lose together, u^dagger (M + M^dagger) u / 2, is never a gain.
+            M = self.mixing
+            least = float(np.linalg.eigvalsh(M + M.conj().T)[0]) / 2
+            if least < -SINK_TOLERANCE * float(np.abs(M).max()):
+                raise InputError(
+                    f"mixing_transmitted={self.mixing_transmitted!r} is too large beside mixing_conductance="
+                    f"{self.mixing_conductance!r}: the interface would be a source of spin; give less"
+                )
         if self.mixing_conductance is None and (
             self.mixing_conductance_opposite is not None or self.mixing_transmitted or self.mixing_transmitted_back
         ):
@@ -183,8 +194,10 @@ class Lead:
     rho_star, beta, spin_diffusion_length, magnetization, transverse_decay_length, precession_length
         As in `Layer`; the spin-diffusion length is finite.
     voltage : V, or None where no charge flows (a voltage probe)
-    area : m^2
-        Cross-section in a circuit; 1 in a multilayer, whose currents are per area.
+    area : m^2, or None
+        Cross-section, needed in a circuit; None in a multilayer, whose currents are per area.
+    name : str
+        Of the magnet that the lead is.
     """
 
     rho_star: float
@@ -194,7 +207,7 @@ class Lead:
     transverse_decay_length: float | None = None
     precession_length: float = math.inf
     voltage: float | None = 0.0
-    area: float = 1.0
+    area: float | None = None
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -202,7 +215,8 @@ class Lead:
         if self.spin_diffusion_length == np.inf:
             raise InputError("spin_diffusion_length=inf of a lead; give a finite one, or a Reservoir")
         _check_voltage(self.voltage)
-        _require_positive("area", self.area, "m^2")
+        if self.area is not None:
+            require_positive("area", self.area, "m^2")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -239,13 +253,16 @@ def finite_vector(name: str, value: Vector, unit: str) -> tuple[float, ...]:
 
 
 def _check_metal(metal: Layer | Lead) -> None:
-    _require_positive("rho_star", metal.rho_star, "Ohm m")
+    require_positive("rho_star", metal.rho_star, "Ohm m")
     _require_asymmetry("beta", metal.beta)
-    _require_positive("spin_diffusion_length", metal.spin_diffusion_length, "m", infinite=True)
-    _require_positive("precession_length", metal.precession_length, "m", infinite=True)
+    require_positive("spin_diffusion_length", metal.spin_diffusion_length, "m", infinite=True)
+    require_positive("precession_length", metal.precession_length, "m", infinite=True)
     if metal.transverse_decay_length is not None:
-        _require_positive("transverse_decay_length", metal.transverse_decay_length, "m")
+        require_positive("transverse_decay_length", metal.transverse_decay_length, "m")
     _check_direction(metal)
+    transverse = metal.transverse_decay_length is not None or metal.precession_length < math.inf
+    if metal.magnetization is None and transverse:
+        raise InputError("transverse_decay_length= or precession_length= of a normal metal; only magnets have them")
     if metal.magnetization is None and metal.beta != 0:
         raise InputError(f"beta={metal.beta!r} of a layer without magnetization; give magnetization= or beta=0")
 
@@ -260,7 +277,7 @@ def _check_voltage(voltage: float | None) -> None:
         finite_number("voltage", voltage, "V (or None for a probe)")
 
 
-def _require_positive(name: str, value: float, unit: str, *, infinite: bool = False) -> None:
+def require_positive(name: str, value: float, unit: str, *, infinite: bool = False) -> None:
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not (real and value > 0 and (infinite or value < math.inf)):
         raise InputError(f"{name}={value!r} is out of range; give a positive number in {unit}")

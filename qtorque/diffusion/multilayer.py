@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,7 +24,7 @@ from qtorque.diffusion.circuit import (
     torque_of,
     typical,
 )
-from qtorque.diffusion.elements import Element, Interface, Layer, Lead, Terminal, Vector
+from qtorque.diffusion.elements import Element, Interface, Layer, Lead, Reservoir, Terminal, Vector
 from qtorque.diffusion.network import COMPONENTS, NetworkSolution, admittances, at_node, solve_network, wave_number
 from qtorque.errors import InputError, finite_number
 from qtorque.spin import unit_vector
@@ -38,7 +39,9 @@ EDGE_TOLERANCE = 1e-9
 class Magnet:
     """A maximal run of magnetic elements with one direction; `elements` are numbers in the stack.
 
-    `left_lead` and `right_lead` tell whether a magnetic lead goes on with it.
+    `left_lead` and `right_lead` tell whether a magnetic lead goes on with it. Layers and leads of different names are
+    different magnets even where they touch and are parallel; one without a name goes on with its neighbour. An
+    interface between two such magnets counts with the left one.
     """
 
     name: str
@@ -63,7 +66,8 @@ class Multilayer:
     Raises
     ------
     InputError
-        For an empty stack, an interface between unlike magnets, one with an asymmetry far from all magnets.
+        For an empty stack, what is no element or end, an interface between unlike magnets, one with an asymmetry far
+        from all magnets.
     """
 
     left: Terminal
@@ -74,11 +78,17 @@ class Multilayer:
         object.__setattr__(self, "elements", tuple(self.elements))
         if not self.elements:
             raise InputError("elements=[]: give at least one Layer or Interface")
+        for n, element in enumerate(self.elements):
+            if not isinstance(element, Element):
+                raise InputError(f"elements[{n}]={element!r} is a {type(element).__name__}; give a Layer or Interface")
         for side in ("left", "right"):
-            if getattr(self, side).voltage is None:
+            end = getattr(self, side)
+            if not isinstance(end, Terminal):
+                raise InputError(f"{side}={end!r} is a {type(end).__name__}; give a Lead or Reservoir")
+            if end.voltage is None:
                 raise InputError(f"{side}: voltage=None; the current flows between the ends, give both a voltage")
-            if isinstance(getattr(self, side), Lead) and getattr(self, side).area != 1:
-                raise InputError(f"{side}: area={getattr(self, side).area!r}; a multilayer is per area, leave it out")
+            if isinstance(end, Lead) and end.area is not None:
+                raise InputError(f"{side}: area={end.area!r}; a multilayer is per area, leave it out")
         self.axes  # noqa: B018 -- refuses interfaces without direction
 
     @functools.cached_property
@@ -99,34 +109,40 @@ class Multilayer:
 
     @functools.cached_property
     def magnets(self) -> tuple[Magnet, ...]:
-        """From left to right; named by the first name among their elements, else by number from 1."""
+        """From left to right; named by their layers, else their lead, else their interfaces, else by number from 1."""
         items = [self.left, *self.elements, self.right]
         everything = [_metal_axis(self.left), *self.axes, _metal_axis(self.right)]
-        found: list[Magnet] = []
-        begin = None
-        for n in range(len(everything) + 1):
-            axis = everything[n] if n < len(everything) else None
+        runs: list[list[int]] = []
+        called = ""
+        for n, axis in enumerate(everything):
+            if axis is None:
+                continue
+            name = _metal_name(items[n])
             before = everything[n - 1] if n else None
             # Two lumped magnets that share a node are two, however they point.
-            apart = n < len(items) and isinstance(items[n], Interface) and isinstance(items[n - 1], Interface)
-            if begin is not None and (axis is None or before is None or apart or not _parallel(before, axis)):
-                run = range(max(begin - 1, 0), min(n - 1, len(self.elements)))
-                names = [self.elements[i].name for i in run if self.elements[i].name]
-                found.append(
-                    Magnet(
-                        name=names[0] if names else str(len(found) + 1),
-                        elements=run,
-                        direction=tuple(np.asarray(before, dtype=float).tolist()),
-                        left_lead=begin == 0,
-                        right_lead=n == len(everything),
-                    )
+            lumped = isinstance(items[n], Interface) and isinstance(items[n - 1], Interface)
+            renamed = bool(name and called and name != called)
+            if before is None or lumped or renamed or not _parallel(before, axis):
+                runs.append([])
+                called = ""
+            runs[-1].append(n)
+            called = called or name
+        found = []
+        for number, run in enumerate(runs, start=1):
+            inside = [n - 1 for n in run if 0 < n <= len(self.elements)]
+            # A lead alone has no element; the empty range lies where it touches the stack.
+            start = inside[0] if inside else min(run[0], len(self.elements))
+            found.append(
+                Magnet(
+                    name=_name_of([items[n] for n in run]) or str(number),
+                    elements=range(start, start + len(inside)),
+                    direction=tuple(np.asarray(everything[run[0]], dtype=float).tolist()),
+                    left_lead=run[0] == 0,
+                    right_lead=run[-1] == len(items) - 1,
                 )
-                begin = None
-            if axis is not None and begin is None:
-                begin = n
-        names = [magnet.name for magnet in found]
-        for name in names:
-            if names.count(name) > 1:
+            )
+        for name, count in Counter(magnet.name for magnet in found).items():
+            if count > 1:
                 raise InputError(f"two magnets are called {name!r}; give one layer of each a name= of its own")
         return tuple(found)
 
@@ -142,21 +158,25 @@ class Multilayer:
         raise InputError(f"magnet {name!r} is unknown; they are {', '.join(m.name for m in self.magnets)}")
 
     def turned(self, name: str, direction: Vector) -> Multilayer:
-        """The same stack with one magnet in another direction (unit vector)."""
-        magnet = self.magnet(name, 0)
+        """The same stack with one magnet in another direction (unit vector).
+
+        Magnetic layers and leads without a name take that of their magnet, so that two that touch stay two where they
+        become parallel.
+        """
+        chosen = self.magnet(name, 0)
         m = tuple(unit_vector(direction).tolist())
-        # An interface takes the direction of its magnet, unless it holds one of its own.
-        elements = [
-            dataclasses.replace(element, magnetization=m)
-            if n in magnet.elements and element.magnetization is not None
-            else element
-            for n, element in enumerate(self.elements)
-        ]
-        ends = [
-            dataclasses.replace(end, magnetization=m) if isinstance(end, Lead) and turns else end
-            for end, turns in ((self.left, magnet.left_lead), (self.right, magnet.right_lead))
-        ]
-        return Multilayer(left=ends[0], elements=elements, right=ends[1])
+        items: list = [self.left, *self.elements, self.right]
+        for magnet in self.magnets:
+            run = [n + 1 for n in magnet.elements]
+            run += [0] * magnet.left_lead + [len(items) - 1] * magnet.right_lead
+            for n in run:
+                # An interface takes the direction of its magnet, unless it holds one of its own.
+                changes: dict = {"magnetization": m} if magnet is chosen and items[n].magnetization is not None else {}
+                if not isinstance(items[n], Interface) and not items[n].name:
+                    changes["name"] = magnet.name
+                if changes:
+                    items[n] = dataclasses.replace(items[n], **changes)
+        return Multilayer(left=items[0], elements=items[1:-1], right=items[-1])
 
     @functools.cached_property
     def positions(self) -> np.ndarray:
@@ -173,6 +193,16 @@ class Multilayer:
     def _name(self, n: int) -> str:
         name = self.elements[n].name
         return f"element {n}" + (f" ({name!r})" if name else "")
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class SpinResolved:
+    """mu_up, mu_down in V, j_up, j_down in A/m^2 of electrons to the right, each of the shape of the positions."""
+
+    mu_up: np.ndarray
+    mu_down: np.ndarray
+    j_up: np.ndarray
+    j_down: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -201,22 +231,54 @@ class MultilayerSolution:
 
     @property
     def resistance_area(self) -> float:
-        """Voltage over current density, Ohm m^2; between leads the excess over their bulk."""
+        """Voltage over current density, Ohm m^2; between leads the excess over their bulk.
+
+        InputError at no voltage, and where an end is a source of spins, which drive a current too.
+        """
+        require_no_spin_source(self.multilayer, "the current is not that of the voltage alone")
         if self.voltage == 0:
             raise InputError("voltage=0: the resistance is a ratio to it; solve with a voltage")
         return self.voltage / self.current_density
 
-    def potential(self, z: ArrayLike) -> np.ndarray:
-        """mu_0 at positions z (m), V. On an interface what stands to its right."""
-        return self._profile(z)[0][..., 0]
+    def potential(self, z: ArrayLike, *, side: str = "right") -> np.ndarray:
+        """mu_0 at positions z (m), V. On an interface what stands on that side of it."""
+        return self._profile(z, side)[0][..., 0]
 
-    def spin_accumulation(self, z: ArrayLike) -> np.ndarray:
-        """mu_s at positions z (m), V: (..., 3). On an interface what stands to its right."""
-        return self._profile(z)[0][..., 1:]
+    def spin_accumulation(self, z: ArrayLike, *, side: str = "right") -> np.ndarray:
+        """mu_s at positions z (m), V: (..., 3). On an interface what stands on that side of it."""
+        return self._profile(z, side)[0][..., 1:]
 
-    def spin_current(self, z: ArrayLike) -> np.ndarray:
-        """j_s = j_up - j_down at positions z (m), A/m^2 of electrons to the right: (..., 3)."""
-        return self._profile(z)[1][..., 1:]
+    def spin_current(self, z: ArrayLike, *, side: str = "right") -> np.ndarray:
+        """j_s = j_up - j_down at positions z (m), A/m^2 of electrons to the right: (..., 3). `side` as above."""
+        return self._profile(z, side)[1][..., 1:]
+
+    def spin_resolved(self, z: ArrayLike, *, axis: Vector | None = None, side: str = "right") -> SpinResolved:
+        """Potentials and currents of both spins at positions z (m), along an axis.
+
+        mu_up,down = mu_0 +- mu_s.a/2 and j_up,down = (j +- j_s.a)/2.
+
+        Parameters
+        ----------
+        axis : unit vector a or None
+            None takes the magnetisation of the metal at each position, z in normal metals.
+        side : "left" or "right"
+            Of the interface, where one lies at z.
+        """
+        potentials, currents = self._profile(z, side)
+        if axis is None:
+            multilayer = self.multilayer
+            metals = [multilayer.left, *multilayer.elements, multilayer.right]
+            place = self._place(z, side)[1]
+            axes = axes_or_default([_metal_axis(metal) for metal in metals])[place + 1].reshape(*np.shape(z), 3)
+        else:
+            axes = unit_vector(axis, "axis")
+        mu_s, j_s = (np.sum(field[..., 1:] * axes, axis=-1) for field in (potentials, currents))
+        return SpinResolved(
+            mu_up=potentials[..., 0] + mu_s / 2,
+            mu_down=potentials[..., 0] - mu_s / 2,
+            j_up=(currents[..., 0] + j_s) / 2,
+            j_down=(currents[..., 0] - j_s) / 2,
+        )
 
     def spin_currents_at_ends(self) -> tuple[np.ndarray, np.ndarray]:
         """Spin currents that enter at the left end and leave at the right one, A/m^2."""
@@ -240,28 +302,43 @@ class MultilayerSolution:
             absorbed = absorbed - into[-1, 1, 1:]
         return torque_of(absorbed, np.array(magnet.direction))
 
-    def _profile(self, z: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        """Potentials and currents at positions, (..., 4) each."""
-        multilayer = self.multilayer
-        edges = multilayer.positions
-        z = np.asarray(z, dtype=float)
+    def _place(self, z: ArrayLike, side: str) -> tuple[np.ndarray, np.ndarray]:
+        """Positions, flat, and the layer that each is in: -1 and the number of elements are the ends beyond the stack.
+
+        An end is met only on the far side of an interface at the edge; a layer there reaches up to it.
+        """
+        elements, edges = self.multilayer.elements, self.multilayer.positions
+        if side not in ("left", "right"):
+            raise InputError(f"side={side!r}; give 'left' or 'right'")
+        flat = np.asarray(z, dtype=float).ravel()
         slack = EDGE_TOLERANCE * edges[-1]
-        if not np.all((z >= -slack) & (z <= edges[-1] + slack)):
+        if not np.all((flat >= -slack) & (flat <= edges[-1] + slack)):
             raise InputError(f"z={z!r} leaves the stack; give positions from 0 to {edges[-1]:.6g} m")
-        layers = np.array([n for n, element in enumerate(multilayer.elements) if isinstance(element, Layer)])
-        if layers.size == 0:
+        if edges[-1] == 0:
             raise InputError("the stack has interfaces only; there is no position inside it")
-        place = np.clip(np.searchsorted(edges[layers], z.ravel(), side="right") - 1, 0, layers.size - 1)
-        potentials, currents = np.empty((z.size, 4)), np.empty((z.size, 4))
+        flat = np.clip(flat, 0.0, edges[-1])
+        # Right of a position: what follows the last node there; left of it: what lies before the first.
+        place = np.searchsorted(edges, flat, side="right" if side == "right" else "left") - 1
+        first, last = (int(isinstance(elements[n], Layer)) for n in (0, -1))
+        return flat, np.clip(place, first - 1, len(elements) - last)
+
+    def _profile(self, z: ArrayLike, side: str) -> tuple[np.ndarray, np.ndarray]:
+        """Potentials and currents at positions, (..., 4) each."""
+        multilayer, network = self.multilayer, self.network
+        flat, place = self._place(z, side)
+        potentials, currents = np.empty((flat.size, 4)), np.empty((flat.size, 4))
         for n in np.unique(place):
-            number = int(layers[n])
-            layer = multilayer.elements[number]
-            assert isinstance(layer, Layer)
-            here = place == n
-            share = np.clip((z.ravel()[here] - edges[number]) / layer.thickness, 0.0, 1.0)
-            faces = self.network.potentials[[number, number + 1]]
-            potentials[here], currents[here] = _inside(layer, faces, share)
-        return potentials.reshape(*z.shape, 4), currents.reshape(*z.shape, 4)
+            number, here = int(n), place == n
+            if number < 0:
+                potentials[here], currents[here] = network.potentials[0], network.currents[0, 0]
+            elif number == len(multilayer.elements):
+                potentials[here], currents[here] = network.potentials[-1], -network.currents[-1, 1]
+            else:
+                layer = multilayer.elements[number]
+                assert isinstance(layer, Layer), "interfaces have no thickness"
+                share = np.clip((flat[here] - multilayer.positions[number]) / layer.thickness, 0.0, 1.0)
+                potentials[here], currents[here] = _inside(layer, network.potentials[[number, number + 1]], share)
+        return potentials.reshape(*np.shape(z), 4), currents.reshape(*np.shape(z), 4)
 
 
 def solve_multilayer(
@@ -320,8 +397,27 @@ def _normal_first(multilayer: Multilayer, n: int) -> bool:
     return before is None or after is not None
 
 
+def require_no_spin_source(multilayer: Multilayer, reason: str) -> None:
+    """InputError with the reason where an end holds a spin accumulation."""
+    if any(isinstance(end, Reservoir) and any(end.spin_accumulation) for end in (multilayer.left, multilayer.right)):
+        raise InputError(f"spin_accumulation of an end: {reason}; use solve_multilayer and its current_density")
+
+
 def _metal_axis(item: Element | Terminal) -> Vector | None:
     return item.magnetization if isinstance(item, Layer | Lead) else None
+
+
+def _metal_name(item: Element | Terminal) -> str:
+    return item.name if isinstance(item, Layer | Lead) else ""
+
+
+def _name_of(items: Sequence[Element | Terminal]) -> str:
+    """The first name among the layers of a magnet, else its lead, else its interfaces."""
+    for kind in (Layer, Lead, Interface):
+        for item in items:
+            if isinstance(item, kind) and item.name:
+                return item.name
+    return ""
 
 
 def _parallel(a: Vector, b: Vector) -> bool:

@@ -8,7 +8,9 @@ Phys. Rev. Lett. 88, 117601 (2002), from memory); only its part across the magne
 
 Along the magnetisation the potentials c = mu_0 + beta s/2 and s = mu_up - mu_down decouple in an element: c falls
 linearly, s = A exp(z/l) + B exp(-z/l). The admittance of s is written as what passes, x/sinh(x), and what is lost at
-either end, x tanh(x/2), x = t/l: nothing overflows however thick the layer, nothing cancels however thin. The
+either end, x tanh(x/2), x = t/l: nothing overflows however thick the layer, and a thin one keeps its loss. What
+passes is added to what is lost, so a contrast of resistances costs digits: of 1e9 between neighbours about nine. Give
+two interfaces that share a node no layer between them. The
 transverse part is the same with a complex x = kappa t. Kirchhoff's laws for the four currents at every node are then a
 sparse linear system.
 """
@@ -28,6 +30,8 @@ from qtorque.errors import InputError
 COMPONENTS = 4
 """mu_0 and the three components of mu_s."""
 IDENTITY = np.eye(3)
+SMALLEST_PIVOT = 1e-14
+"""Of rows whose largest element is one: a smaller pivot is rounding, and the potentials behind it are anything."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -146,7 +150,8 @@ def at_lead(lead: Lead, scale: float) -> Condition:
         across = np.eye(3) - np.outer(m, m)
         leak = along * np.outer(m, m) + t.real * across + t.imag * np.cross(m, IDENTITY).T
     rows, own, given = np.eye(COMPONENTS), np.zeros((COMPONENTS, COMPONENTS)), np.zeros(COMPONENTS)
-    own[1:, 1:] = leak * lead.area
+    # Per area in a multilayer.
+    own[1:, 1:] = leak * (1.0 if lead.area is None else lead.area)
     if lead.voltage is not None:
         # The charge that leaves carries beta of its current as spin; its law gives way to mu_0 + beta s/2 = V.
         rows[0, 0], rows[1:, 0] = 0.0, -lead.beta * m
@@ -198,13 +203,19 @@ def solve_network(
     )
     given = np.stack([condition.given for condition in conditions])
     np.add.at(given, pairs, np.einsum("esxub,eub->esx", law, offset))
+    # Rows of one size, so that the pivots tell what is undetermined from what is merely small.
+    size = np.abs(matrix).max(axis=1).toarray().ravel()
+    size[size == 0] = 1.0
     try:
-        factors = scipy.sparse.linalg.splu(matrix)
+        factors = scipy.sparse.linalg.splu((scipy.sparse.diags_array(1 / size) @ matrix).tocsc())
+        determined = np.abs(factors.U.diagonal()).min() > SMALLEST_PIVOT
     except RuntimeError:
+        determined = False
+    if not determined:
         raise InputError(
-            "the potentials are not determined: spins across the magnets have no way out of some node; "
-            "give mixing_conductance= above 0 or spin_flip_conductance="
-        ) from None
-    potentials = factors.solve(given.ravel()).reshape(n, COMPONENTS)
+            "the potentials are not determined: spins across the magnets have no way out of some node (give "
+            "mixing_conductance= above 0 or spin_flip_conductance=), or resistances differ by over 14 digits"
+        )
+    potentials = factors.solve(given.ravel() / size).reshape(n, COMPONENTS)
     currents = np.einsum("esaub,eub->esa", Y, potentials[pairs] - offset)
     return NetworkSolution(potentials=potentials, currents=currents)

@@ -7,7 +7,7 @@ a layer of resistivity 1/sigma, diffusion constant D and relaxation time tau (of
 
 the left factor being the charge of n_up - n_dn per volt (sigma = e^2 nu D, Einstein). mu_s and j_s are continuous
 between layers. Finite volumes in space, of second order in the cell; exact in time: the operator is diagonalised, and
-what is injected goes in a straight line between the times given. Valid for normal metals, times above that between
+what is injected goes in a straight line between the times given. The steady state is found by elimination. Valid for normal metals, times above that between
 collisions and lengths above the mean free path; no interface resistance and no drift in a charge current.
 """
 
@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
+import textwrap
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -22,6 +24,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from scipy.linalg import eigh_tridiagonal
 
+from qtorque.diffusion.elements import require_positive
 from qtorque.errors import InputError, finite_number
 from qtorque.units import ELEMENTARY_CHARGE, GYROMAGNETIC_RATIO
 
@@ -59,9 +62,8 @@ class DiffusiveLayer:
 
     def __post_init__(self) -> None:
         for name, unit in (("thickness", "m"), ("diffusion_constant", "m^2/s"), ("resistivity", "Ohm m")):
-            _require_positive(name, getattr(self, name), unit)
-        if not self.spin_relaxation_time > 0:
-            raise InputError(f"spin_relaxation_time={self.spin_relaxation_time!r} is not positive; give it in s")
+            require_positive(name, getattr(self, name), unit)
+        require_positive("spin_relaxation_time", self.spin_relaxation_time, "s", infinite=True)
 
     @property
     def spin_diffusion_length(self) -> float:
@@ -70,23 +72,74 @@ class DiffusiveLayer:
 
 
 def spin_diffusion_length(diffusion_constant: float, spin_relaxation_time: float) -> float:
-    """l = sqrt(D tau) in m, of D in m^2/s and the relaxation time of the spin accumulation in s."""
-    _require_positive("diffusion_constant", diffusion_constant, "m^2/s")
-    _require_positive("spin_relaxation_time", spin_relaxation_time, "s")
+    """l = sqrt(D tau).
+
+    Parameters
+    ----------
+    diffusion_constant
+        D, m^2/s.
+    spin_relaxation_time
+        tau of the spin accumulation, s.
+
+    Returns
+    -------
+    float, m
+
+    Raises
+    ------
+    InputError
+        For values that are not positive and finite.
+    """
+    require_positive("diffusion_constant", diffusion_constant, "m^2/s")
+    require_positive("spin_relaxation_time", spin_relaxation_time, "s")
     return math.sqrt(diffusion_constant * spin_relaxation_time)
 
 
 def spin_relaxation_time(diffusion_constant: float, spin_diffusion_length: float) -> float:
-    """tau = l^2/D in s, of D in m^2/s and l in m."""
-    _require_positive("diffusion_constant", diffusion_constant, "m^2/s")
-    _require_positive("spin_diffusion_length", spin_diffusion_length, "m")
+    """tau = l^2/D of the spin accumulation.
+
+    Parameters
+    ----------
+    diffusion_constant
+        D, m^2/s.
+    spin_diffusion_length
+        l, m.
+
+    Returns
+    -------
+    float, s
+
+    Raises
+    ------
+    InputError
+        For values that are not positive and finite.
+    """
+    require_positive("diffusion_constant", diffusion_constant, "m^2/s")
+    require_positive("spin_diffusion_length", spin_diffusion_length, "m")
     return spin_diffusion_length**2 / diffusion_constant
 
 
 def einstein_diffusion_constant(resistivity: float, density_of_states: float) -> float:
-    """D = 1/(e^2 nu rho) in m^2/s, nu the density of states at the Fermi energy of both spins, 1/(J m^3); kT << E_F."""
-    _require_positive("resistivity", resistivity, "Ohm m")
-    _require_positive("density_of_states", density_of_states, "1/(J m^3)")
+    """D = 1/(e^2 nu rho), Einstein's relation of a degenerate electron gas, kT << E_F.
+
+    Parameters
+    ----------
+    resistivity
+        rho, Ohm m.
+    density_of_states
+        nu at the Fermi energy, of both spins, 1/(J m^3).
+
+    Returns
+    -------
+    float, m^2/s
+
+    Raises
+    ------
+    InputError
+        For values that are not positive and finite.
+    """
+    require_positive("resistivity", resistivity, "Ohm m")
+    require_positive("density_of_states", density_of_states, "1/(J m^3)")
     return 1 / (ELEMENTARY_CHARGE**2 * density_of_states * resistivity)
 
 
@@ -111,11 +164,16 @@ def hanle_signal(
     Returns
     -------
     array of the shape of `field`
+
+    Raises
+    ------
+    InputError
+        For fields that are not finite, a negative distance, constants that are not positive.
     """
     l = spin_diffusion_length(diffusion_constant, spin_relaxation_time)
     if not finite_number("distance", distance, "m") >= 0:
         raise InputError(f"distance={distance!r} is negative; give m")
-    root = np.sqrt(1 + 1j * GYROMAGNETIC_RATIO * spin_relaxation_time * np.asarray(field, dtype=float))
+    root = np.sqrt(1 + 1j * GYROMAGNETIC_RATIO * spin_relaxation_time * finite_array("field", field, "T"))
     return np.real(np.exp((1 - root) * distance / l) / root)
 
 
@@ -162,7 +220,7 @@ def spin_accumulation_versus_time(
     Raises
     ------
     InputError
-        For times that do not ascend, negative conductances, vectors of a wrong shape.
+        For times that do not ascend, negative conductances, vectors of a wrong shape, values that are no numbers.
     """
     t = _times(time)
     grid = _Grid.of(layers, left_conductance, right_conductance, cells)
@@ -172,9 +230,9 @@ def spin_accumulation_versus_time(
     ]
     rates, modes = _modes(grid)
     root = np.sqrt(grid.capacity)[:, None]
-    bulk = _profile("source", source, grid.z) * grid.width[:, None]
+    bulk = _profile("source", source, grid.z, "A/m^3") * grid.width[:, None]
     shares = grid.shares()
-    start = modes.T @ _circular(root * _profile("initial", initial, grid.z), frame)
+    start = modes.T @ _circular(root * _profile("initial", initial, grid.z, "V"), frame)
     constant = modes.T @ _circular(bulk / root, frame)
     edges = [modes[end] / root[end, 0] * share for end, share in zip((0, -1), shares, strict=True)]
     drive = constant + sum(
@@ -231,14 +289,11 @@ def steady_spin_accumulation(
     if not np.any(grid.relaxation) and not any(grid.sinks()):
         raise InputError("spin_relaxation_time=inf and no sink: no steady state; give a finite time or a conductance")
     frame, omega = _precession(field)
-    force = _profile("source", source, grid.z) * grid.width[:, None]
+    force = _profile("source", source, grid.z, "A/m^3") * grid.width[:, None]
     given = (("left_current", left_current), ("right_current", right_current))
     for (name, current), end, share in zip(given, (0, -1), grid.shares(), strict=True):
         force[end] += share * _boundary_current(name, current, 1)[0]
-    rates, modes = _modes(grid)
-    root = np.sqrt(grid.capacity)[:, None]
-    amplitudes = modes.T @ _circular(force / root, frame) / (rates[:, None] - np.array([0.0, 1j * omega]))
-    mu = _cartesian(modes @ amplitudes, frame) / root
+    mu = _cartesian(_balance(grid, omega, _circular(force, frame)), frame)
     attributes = {"units": "V", "long_name": "spin accumulation mu_up - mu_dn"}
     return xr.Dataset(
         {"spin_accumulation": (("z", "component"), mu, attributes)}, coords={**grid.coordinate(), **AXES}
@@ -258,14 +313,15 @@ class _Grid:
 
     @classmethod
     def of(cls, layers: Sequence[DiffusiveLayer], left: float, right: float, cells: int) -> _Grid:
-        layers = tuple(layers)
-        if not layers or not all(isinstance(layer, DiffusiveLayer) for layer in layers):
-            raise InputError(f"layers={layers!r} is no list of DiffusiveLayer; give one at least")
+        listed = isinstance(layers, Sequence) and len(layers) > 0
+        if not listed or not all(isinstance(layer, DiffusiveLayer) for layer in layers):
+            raise InputError(f"layers={_shown(layers)} is no list of DiffusiveLayer; give one at least")
         if isinstance(cells, bool) or not isinstance(cells, (int, np.integer)) or cells < 1:
             raise InputError(f"cells={cells!r} is out of range; give a whole number of cells in each layer, 1 or more")
         for name, conductance in (("left_conductance", left), ("right_conductance", right)):
-            if not conductance >= 0:
-                raise InputError(f"{name}={conductance!r} is negative; give S/m^2, 0 for a closed end")
+            real = isinstance(conductance, numbers.Real) and not isinstance(conductance, bool)
+            if not (real and conductance >= 0):
+                raise InputError(f"{name}={conductance!r} is out of range; give 0 (a closed end) or more S/m^2")
         each = [(x.thickness, x.diffusion_constant, x.resistivity, x.spin_relaxation_time) for x in layers]
         thickness, D, resistivity, tau = np.repeat(each, cells, axis=0).T
         width, sigma, relaxation = thickness / cells, 1 / resistivity, 1 / tau
@@ -287,29 +343,54 @@ class _Grid:
         first, last = (1 - sink / half for sink, half in zip(self.sinks(), (self.half[0], self.half[-1]), strict=True))
         return float(first), float(last)
 
+    def faces(self) -> np.ndarray:
+        """Conductance between the centres of neighbours, S/m^2."""
+        return self.half[:-1] * self.half[1:] / (self.half[:-1] + self.half[1:])
+
     def coordinate(self) -> dict:
         return {"z": ("z", self.z, {"units": "m", "long_name": "position"})}
 
 
 def _modes(grid: _Grid) -> tuple[np.ndarray, np.ndarray]:
     """Decay rates (1/s) and orthonormal modes of sqrt(capacity) mu_s, modes[cell, mode]."""
-    faces = grid.half[:-1] * grid.half[1:] / (grid.half[:-1] + grid.half[1:])
+    faces, sinks, root = grid.faces(), grid.sinks(), np.sqrt(grid.capacity)
     total = np.zeros_like(grid.z)
     total[:-1] += faces
     total[1:] += faces
-    total[0] += grid.sinks()[0]
-    total[-1] += grid.sinks()[1]
-    off = -faces / np.sqrt(grid.capacity[:-1] * grid.capacity[1:])
-    rates, modes = eigh_tridiagonal(total / grid.capacity + grid.relaxation, off)
-    # Diffusion takes spins nowhere but to sinks: rates below the slowest relaxation are rounding.
-    return np.maximum(rates, grid.relaxation.min()), modes
+    total[0] += sinks[0]
+    total[-1] += sinks[1]
+    _, modes = eigh_tridiagonal(total / grid.capacity + grid.relaxation, -faces / (root[:-1] * root[1:]))
+    # The eigenvalues round like the fastest one. What each mode loses is a sum of positive terms.
+    mu = modes / root[:, None]
+    rates = grid.relaxation @ modes**2 + faces @ np.diff(mu, axis=0) ** 2
+    return rates + sinks[0] * mu[0] ** 2 + sinks[1] * mu[-1] ** 2, modes
+
+
+def _balance(grid: _Grid, omega: float, force: np.ndarray) -> np.ndarray:
+    """mu_s (cells, 2) at which all that is injected (cells, 2) is lost, in circular components.
+
+    Elimination from left to right. What a cell and all before it lose is kept on its own: in a matrix it is a small
+    difference beside the conductance to the neighbours, and is lost where sinks are weak and relaxation is slow.
+    """
+    faces = grid.faces()
+    loss = (grid.capacity * grid.relaxation)[:, None] - grid.capacity[:, None] * np.array([0.0, 1j * omega])
+    loss[0] += grid.sinks()[0]
+    loss[-1] += grid.sinks()[1]
+    injected = force.copy()
+    for i, face in enumerate(faces):
+        share = face / (face + loss[i])
+        loss[i + 1] += loss[i] * share
+        injected[i + 1] += injected[i] * share
+    mu = np.empty_like(injected)
+    mu[-1] = injected[-1] / loss[-1]
+    for i in range(faces.size - 1, -1, -1):
+        mu[i] = (injected[i] + faces[i] * mu[i + 1]) / (faces[i] + loss[i])
+    return mu
 
 
 def _precession(field: ArrayLike) -> tuple[np.ndarray, float]:
     """Right-handed frame with the field along its third axis (rows), and gamma B."""
-    B = np.asarray(field, dtype=float)
-    if B.shape != (3,) or not np.all(np.isfinite(B)):
-        raise InputError(f"field={field!r} is not a vector; give three finite numbers in T")
+    B = finite_array("field", field, "T", shape=(3,))
     size = float(np.linalg.norm(B))
     if size == 0:
         return np.eye(3), 0.0
@@ -338,32 +419,47 @@ def _integrals(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for n in range(SERIES_TERMS + 1, 1, -1):
         series = (1 + z * series) / n
     second = np.where(small, series, (np.expm1(safe) - safe) / safe**2)
-    return 1 + z * second, second
+    return np.where(small, 1 + z * second, np.expm1(safe) / safe), second
+
+
+def finite_array(name: str, value: ArrayLike, unit: str, *, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """The value as floats, of any shape if None; InputError unless they are finite real numbers, one at least."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):  # rows of several lengths
+        array = np.empty(0)
+    if array.dtype.kind not in "iuf" or not array.size or not np.all(np.isfinite(array)):
+        raise InputError(f"{name}={_shown(value)} holds no finite real numbers; give them in {unit}")
+    if shape is not None and array.shape != shape:
+        raise InputError(f"{name}={_shown(value)} has shape {array.shape}; give a vector of shape {shape} in {unit}")
+    return array.astype(float)
+
+
+def _shown(value: object) -> str:
+    """A value in one line of an error message."""
+    return textwrap.shorten(repr(value), 60, placeholder=" ...")
 
 
 def _times(time: ArrayLike) -> np.ndarray:
-    t = np.asarray(time, dtype=float)
-    if t.ndim != 1 or t.size == 0 or not np.all(np.isfinite(t)) or np.any(np.diff(t) <= 0):
-        raise InputError(f"time={time!r} is no ascending list; give times in s")
+    t = finite_array("time", time, "s")
+    if t.ndim != 1 or np.any(np.diff(t) <= 0):
+        raise InputError(f"time={_shown(time)} is no ascending list; give times in s")
     return t
 
 
-def _profile(name: str, profile: Profile | None, z: np.ndarray) -> np.ndarray:
+def _profile(name: str, profile: Profile | None, z: np.ndarray, unit: str) -> np.ndarray:
     if profile is None:
         return np.zeros((z.size, 3))
-    values = np.asarray(profile(z), dtype=float)
-    if values.shape not in ((3,), (z.size, 3)) or not np.all(np.isfinite(values)):
-        raise InputError(f"{name}(z) has shape {values.shape} or is not finite; return {(z.size, 3)} for z {z.shape}")
+    if not callable(profile):
+        raise InputError(f"{name}={_shown(profile)} is no function; give one of z in m that returns vectors")
+    values = finite_array(f"{name}(z)", profile(z), unit)
+    if values.shape not in ((3,), (z.size, 3)):
+        raise InputError(f"{name}(z) has shape {values.shape}; return {(z.size, 3)} for z {z.shape}")
     return np.array(np.broadcast_to(values, (z.size, 3)))
 
 
 def _boundary_current(name: str, current: ArrayLike | None, times: int) -> np.ndarray:
-    values = np.zeros(3) if current is None else np.asarray(current, dtype=float)
-    if values.shape not in ((3,), (times, 3)) or not np.all(np.isfinite(values)):
-        raise InputError(f"{name} has shape {values.shape} or is not finite; give (3,) or {(times, 3)} in A/m^2")
+    values = np.zeros(3) if current is None else finite_array(name, current, "A/m^2")
+    if values.shape not in ((3,), (times, 3)):
+        raise InputError(f"{name} has shape {values.shape}; give (3,) or {(times, 3)} in A/m^2")
     return np.broadcast_to(values, (times, 3))
-
-
-def _require_positive(name: str, value: float, unit: str) -> None:
-    if not finite_number(name, value, unit) > 0:
-        raise InputError(f"{name}={value!r} is not positive; give it in {unit}")

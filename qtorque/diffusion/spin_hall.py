@@ -25,9 +25,10 @@ import math
 import numbers
 
 import numpy as np
-import xarray as xr
 from numpy.typing import ArrayLike
 
+from qtorque.diffusion.elements import require_positive
+from qtorque.diffusion.spin_diffusion import finite_array
 from qtorque.errors import InputError, finite_number
 from qtorque.spin import unit_vector
 from qtorque.units import ELEMENTARY_CHARGE, GYROMAGNETIC_RATIO, HBAR
@@ -54,9 +55,9 @@ class SpinHallBilayer:
     longitudinal_conductance : S/m^2
         Spin current along m per mu_s along m: 0 for an insulator, (1 - P^2) tanh(t/l_F)/(2 rho_F l_F) for a metal
         of thickness t and polarisation P behind a transparent interface.
-    memory_loss : delta
+    spin_memory_loss : delta
         Thickness over spin-diffusion length of a layer between metal and magnet that loses spins.
-    memory_loss_resistance : Ohm m^2
+    spin_memory_loss_resistance : Ohm m^2
         Resistance times area of that layer (thickness times resistivity); positive where delta is.
 
     Raises
@@ -71,17 +72,17 @@ class SpinHallBilayer:
     resistivity: float
     mixing_conductance: complex
     longitudinal_conductance: float = 0.0
-    memory_loss: float = 0.0
-    memory_loss_resistance: float = 0.0
+    spin_memory_loss: float = 0.0
+    spin_memory_loss_resistance: float = 0.0
 
     def __post_init__(self) -> None:
         if not -1 <= finite_number("spin_hall_angle", self.spin_hall_angle, "no unit") <= 1:
             raise InputError(f"spin_hall_angle={self.spin_hall_angle!r} is out of range; give -1 .. 1, not percent")
         for name, unit in (("spin_diffusion_length", "m"), ("thickness", "m"), ("resistivity", "Ohm m")):
-            if not finite_number(name, getattr(self, name), unit) > 0:
-                raise InputError(f"{name}={getattr(self, name)!r} is not positive; give it in {unit}")
+            require_positive(name, getattr(self, name), unit)
         for name, unit in (
-            ("longitudinal_conductance", "S/m^2"), ("memory_loss", "units of l"), ("memory_loss_resistance", "Ohm m^2"),
+            ("longitudinal_conductance", "S/m^2"), ("spin_memory_loss", "units of l"),
+            ("spin_memory_loss_resistance", "Ohm m^2"),
         ):  # fmt: skip
             if finite_number(name, getattr(self, name), unit) < 0:
                 raise InputError(f"{name}={getattr(self, name)!r} is negative; give zero or more, in {unit}")
@@ -91,8 +92,10 @@ class SpinHallBilayer:
         if complex(G).real < 0:
             raise InputError(f"mixing_conductance={G!r} has a negative real part; give Re G >= 0 in S/m^2")
         object.__setattr__(self, "mixing_conductance", complex(G))
-        if self.memory_loss > 0 and self.memory_loss_resistance == 0:
-            raise InputError(f"memory_loss_resistance=0 with memory_loss={self.memory_loss!r}; give its Ohm m^2")
+        if self.spin_memory_loss > 0 and self.spin_memory_loss_resistance == 0:
+            raise InputError(
+                f"spin_memory_loss_resistance=0 with spin_memory_loss={self.spin_memory_loss!r}; give its Ohm m^2"
+            )
 
     @property
     def conductivity(self) -> float:
@@ -109,6 +112,7 @@ class SpinHallSolution:
     absorbed_spin_current : (3,), A/m^2, into the magnet, what it pumps deducted
     torque : (3,), J/m^2, on the angular momentum of the magnet, hbar/2e times the part of it across m
     sheet_current : (2,), A/m, in-plane electron flow integrated over the thickness
+    inverse_sheet_current : (2,), A/m, the part of it that the inverse spin Hall effect drives
     """
 
     bilayer: SpinHallBilayer
@@ -119,6 +123,7 @@ class SpinHallSolution:
     absorbed_spin_current: np.ndarray
     torque: np.ndarray
     sheet_current: np.ndarray
+    inverse_sheet_current: np.ndarray
 
     def accumulation_at(self, z: ArrayLike) -> np.ndarray:
         """mu_s(z), shape (..., 3), V, for z within 0 .. d in m."""
@@ -142,7 +147,7 @@ class SpinHallSolution:
     def _at(self, z: ArrayLike, derivative: int) -> np.ndarray:
         """mu_s or its derivative: mu_s(d) cosh(z/l) + 2 theta E l s sinh((z - d)/l), over cosh(d/l)."""
         b = self.bilayer
-        place = np.asarray(z, dtype=float)
+        place = finite_array("z", z, "m")
         if not np.all((place >= 0) & (place <= b.thickness)):
             raise InputError(f"z={z!r} leaves the metal; keep it within 0 .. {b.thickness:g} m")
         x, d = place[..., None] / b.spin_diffusion_length, b.thickness / b.spin_diffusion_length
@@ -191,7 +196,8 @@ def solve_spin_hall(
         For vectors of a wrong shape, no unit vector m, and dm/dt with a part along m.
     """
     m = unit_vector(magnetization)
-    E, rate = _vector("electric_field", electric_field, 2), _vector("precession", precession, 3)
+    E = finite_array("electric_field", electric_field, "V/m", shape=(2,))
+    rate = finite_array("precession", precession, "1/s", shape=(3,))
     if abs(m @ rate) > PRECESSION_TOLERANCE * np.linalg.norm(rate):
         raise InputError(f"precession={precession!r} has a part along the magnetization; give dm/dt perpendicular to m")
     b = bilayer
@@ -208,7 +214,7 @@ def solve_spin_hall(
     # mu_s(d) - mu_s(0) with mu_s(0) = mu_s(d) sech(d/l) - 2 theta E l s tanh(d/l)
     difference = accumulation * _one_less_sech(depth)
     difference += 2 * b.spin_hall_angle * b.spin_diffusion_length * math.tanh(depth) * s
-    inverse = -0.5 * b.spin_hall_angle * b.conductivity * np.cross(Z, difference)
+    inverse = -0.5 * b.spin_hall_angle * b.conductivity * np.cross(Z, difference)[:2]
     return SpinHallSolution(
         bilayer=b,
         magnetization=m,
@@ -217,7 +223,8 @@ def solve_spin_hall(
         accumulation=accumulation,
         absorbed_spin_current=absorbed,
         torque=TORQUE_PER_SPIN_CURRENT * (absorbed - (m @ absorbed) * m),
-        sheet_current=b.conductivity * b.thickness * E + inverse[:2],
+        sheet_current=b.conductivity * b.thickness * E + inverse,
+        inverse_sheet_current=inverse,
     )
 
 
@@ -259,13 +266,15 @@ def spin_hall_efficiency(bilayer: SpinHallBilayer, thickness: ArrayLike | None =
     InputError
         For thicknesses that are not positive.
     """
-    d = _thicknesses(bilayer, thickness)
+    d = thicknesses_of(bilayer, thickness)
     b, G = bilayer, bilayer.mixing_conductance
     drive = b.spin_hall_angle * _one_less_sech(d / b.spin_diffusion_length)
     return drive * G * _transfer(b, G) / (_behind_layer(b, G) + _metal_conductance(b, d))
 
 
-def equivalent_fields(bilayer: SpinHallBilayer, current_density: float, *, Ms: float, magnet_thickness: float):
+def equivalent_fields(
+    bilayer: SpinHallBilayer, current_density: float, *, Ms: float, magnet_thickness: float
+) -> tuple[float, float]:
     """Damping-like and field-like field mu_0 H of the torque, T.
 
     hbar xi j/(2 e Ms t): the torque on the moment is gamma [b_DL m x (p x m) - b_FL m x p], b_FL > 0 a field along p,
@@ -290,7 +299,7 @@ def equivalent_fields(bilayer: SpinHallBilayer, current_density: float, *, Ms: f
         For sizes that are not positive.
     """
     current = finite_number("current_density", current_density, "A/m^2")
-    moment = _positive("Ms", Ms, "A/m") * _positive("magnet_thickness", magnet_thickness, "m")
+    moment = _sheet_moment(Ms, magnet_thickness)
     xi = complex(spin_hall_efficiency(bilayer))
     unit = TORQUE_PER_SPIN_CURRENT * current / moment
     return unit * xi.real, -unit * xi.imag
@@ -312,17 +321,39 @@ def effective_mixing_conductance(bilayer: SpinHallBilayer, thickness: ArrayLike 
     Returns
     -------
     complex array of the shape of `thickness`
+
+    Raises
+    ------
+    InputError
+        For thicknesses that are not positive.
     """
-    metal = _behind_layer(bilayer, _metal_conductance(bilayer, _thicknesses(bilayer, thickness)))
+    metal = _behind_layer(bilayer, _metal_conductance(bilayer, thicknesses_of(bilayer, thickness)))
     return bilayer.mixing_conductance * metal / (bilayer.mixing_conductance + metal)
 
 
 def pumping_damping(bilayer: SpinHallBilayer, *, Ms: float, magnet_thickness: float) -> float:
     """Gilbert damping that the bilayer adds, alpha = gamma hbar^2 Re G_eff/(2 e^2 Ms t), no unit.
 
-    With backflow and memory loss; without them (a perfect sink) it is `llg.spin_pumping_damping`.
+    With backflow and memory loss; without them (a perfect sink) it is `llg.spin_pumping_damping`. Y. Tserkovnyak et
+    al., Phys. Rev. B 66, 224403 (2002), from memory; for frequencies below the spin-relaxation rate of the metal.
+
+    Parameters
+    ----------
+    bilayer
+        The `SpinHallBilayer`.
+    Ms, magnet_thickness
+        A/m and m.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    InputError
+        For sizes that are not positive.
     """
-    moment = _positive("Ms", Ms, "A/m") * _positive("magnet_thickness", magnet_thickness, "m")
+    moment = _sheet_moment(Ms, magnet_thickness)
     conductance = float(np.real(effective_mixing_conductance(bilayer)))
     return GYROMAGNETIC_RATIO * HBAR**2 * conductance / (2 * ELEMENTARY_CHARGE**2 * moment)
 
@@ -348,9 +379,20 @@ def spin_hall_resistivity(bilayer: SpinHallBilayer, magnetization: ArrayLike) ->
     Returns
     -------
     array (2, 2)
+
+    Raises
+    ------
+    InputError
+        For a magnetization that is no unit vector.
     """
-    columns = [solve_spin_hall(bilayer, magnetization=magnetization, electric_field=e).sheet_current for e in np.eye(2)]
-    return np.linalg.inv(np.transpose(columns) / bilayer.thickness)
+    return bilayer.resistivity * np.linalg.inv(np.eye(2) + inverse_effect(bilayer, magnetization))
+
+
+def inverse_effect(bilayer: SpinHallBilayer, magnetization: ArrayLike) -> np.ndarray:
+    """Conductivity tensor over the bulk one, less the unit tensor: of order theta^2 and exact to its own digits."""
+    solutions = (solve_spin_hall(bilayer, magnetization=magnetization, electric_field=e) for e in np.eye(2))
+    columns = [s.inverse_sheet_current for s in solutions]
+    return np.transpose(columns) * bilayer.resistivity / bilayer.thickness
 
 
 def inverse_spin_hall_field(
@@ -372,52 +414,14 @@ def inverse_spin_hall_field(
     Returns
     -------
     array (2,)
+
+    Raises
+    ------
+    InputError
+        As `solve_spin_hall`.
     """
     pumped = solve_spin_hall(bilayer, magnetization=magnetization, precession=precession).sheet_current
     return -spin_hall_resistivity(bilayer, magnetization) @ pumped / bilayer.thickness
-
-
-def spin_hall_versus_thickness(bilayer: SpinHallBilayer, *, thickness: ArrayLike) -> xr.Dataset:
-    """Efficiencies, magnetoresistance and pumping of a bilayer versus the thickness of its metal.
-
-    Parameters
-    ----------
-    bilayer
-        The `SpinHallBilayer`; its own thickness is not used.
-    thickness
-        (thickness,), m.
-
-    Returns
-    -------
-    Dataset over thickness: damping_like and field_like efficiency (Re xi and -Im xi, see `spin_hall_efficiency`),
-    effective_mixing_conductance (S/m^2), resistivity (Ohm m, m along y), magnetoresistance (rho_xx(m along x)
-    - rho_xx(m along y))/rho and hall_ratio rho_xy(m along z)/rho, where rho is the bulk resistivity.
-    """
-    d = np.atleast_1d(_thicknesses(bilayer, thickness))
-    if d.ndim != 1:
-        raise InputError(f"thickness has shape {d.shape}; give a list of numbers in m")
-    tensors = np.array([
-        [spin_hall_resistivity(dataclasses.replace(bilayer, thickness=float(each)), m) for m in np.eye(3)] for each in d
-    ])  # fmt: skip
-    xi = spin_hall_efficiency(bilayer, d)
-    rho = bilayer.resistivity
-    variables = {
-        "damping_like": (xi.real, "1", "damping-like torque efficiency"),
-        "field_like": (-xi.imag, "1", "field-like torque efficiency, along m x p"),
-        "effective_mixing_conductance": (effective_mixing_conductance(bilayer, d), "S/m^2", "G with backflow"),
-        "resistivity": (tensors[:, 1, 0, 0], "Ohm m", "longitudinal resistivity, m along y"),
-        "magnetoresistance": (
-            (tensors[:, 0, 0, 0] - tensors[:, 1, 0, 0]) / rho, "1", "spin Hall magnetoresistance",
-        ),
-        "hall_ratio": (tensors[:, 2, 0, 1] / rho, "1", "Hall resistivity rho_xy over rho, m along z"),
-    }  # fmt: skip
-    attributes = {f.name: getattr(bilayer, f.name) for f in dataclasses.fields(bilayer) if f.name != "thickness"}
-    G = attributes.pop("mixing_conductance")
-    return xr.Dataset(
-        {name: ("thickness", v, {"units": unit, "long_name": text}) for name, (v, unit, text) in variables.items()},
-        coords={"thickness": ("thickness", d, {"units": "m", "long_name": "thickness of the metal"})},
-        attrs={**attributes, "mixing_conductance_real": G.real, "mixing_conductance_imag": G.imag},
-    )
 
 
 def _act(parallel, perpendicular, m: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -438,7 +442,7 @@ def _metal_conductance(b: SpinHallBilayer, thickness):
 
 def _layer(b: SpinHallBilayer) -> tuple[float, float, float]:
     """Of the memory-loss layer: sech(delta), its series impedance and its shunt admittance at the other end open."""
-    delta, r = b.memory_loss, b.memory_loss_resistance
+    delta, r = b.spin_memory_loss, b.spin_memory_loss_resistance
     if delta == 0:
         return 1.0, 2 * r, 0.0
     falling = math.exp(-delta)
@@ -457,25 +461,16 @@ def _transfer(b: SpinHallBilayer, conductance):
     return sech / (1 + conductance * series)
 
 
-def _thicknesses(bilayer: SpinHallBilayer, thickness: ArrayLike | None) -> np.ndarray:
-    return _positive_array("thickness", bilayer.thickness if thickness is None else thickness, "m")
-
-
-def _positive_array(name: str, value: ArrayLike, unit: str) -> np.ndarray:
-    array = np.asarray(value, dtype=float)
-    if not (array.size and np.all(np.isfinite(array)) and np.all(array > 0)):
-        raise InputError(f"{name}={value!r} is not positive; give numbers in {unit}")
+def thicknesses_of(bilayer: SpinHallBilayer, thickness: ArrayLike | None) -> np.ndarray:
+    """The thicknesses asked for, or that of the bilayer, m; InputError unless they are positive."""
+    array = finite_array("thickness", bilayer.thickness if thickness is None else thickness, "m")
+    if not np.all(array > 0):
+        raise InputError(f"thickness={float(array.min()):g} is not positive; give m")
     return array
 
 
-def _positive(name: str, value: float, unit: str) -> float:
-    if not finite_number(name, value, unit) > 0:
-        raise InputError(f"{name}={value!r} is not positive; give it in {unit}")
-    return float(value)
-
-
-def _vector(name: str, value: ArrayLike, length: int) -> np.ndarray:
-    array = np.asarray(value, dtype=float)
-    if array.shape != (length,) or not np.all(np.isfinite(array)):
-        raise InputError(f"{name}={value!r} is not a vector; give {length} finite numbers")
-    return array
+def _sheet_moment(Ms: float, magnet_thickness: float) -> float:
+    """Ms t, A."""
+    require_positive("Ms", Ms, "A/m")
+    require_positive("magnet_thickness", magnet_thickness, "m")
+    return float(Ms * magnet_thickness)

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from qtorque.diffusion.spin_diffusion import finite_array
 from qtorque.errors import InputError, finite_number
 
 
@@ -44,10 +45,10 @@ def spin_hall_angle(
     Raises
     ------
     InputError
-        For resistivities that are not positive, or below the residual one.
+        For resistivities that are not positive, or below the residual one, and an angle above 1.
     """
-    rho = np.atleast_1d(np.asarray(resistivity, dtype=float))
-    if not (rho.ndim == 1 and rho.size and np.all(np.isfinite(rho)) and np.all(rho > 0)):
+    rho = np.atleast_1d(finite_array("resistivity", resistivity, "Ohm m"))
+    if not (rho.ndim == 1 and np.all(rho > 0)):
         raise InputError(f"resistivity={resistivity!r} is no list of positive numbers; give Ohm m")
     rest = rho if residual_resistivity is None else finite_number("residual_resistivity", residual_resistivity, "Ohm m")
     if np.any(rest <= 0) or np.any(rest > rho):
@@ -58,6 +59,12 @@ def spin_hall_angle(
         "skew_scattering": finite_number("skew_scattering_angle", skew_scattering_angle, "no unit") * rest / rho,
     }
     parts["total"] = np.sum([*parts.values()], axis=0)
+    beyond = parts["total"][np.abs(parts["total"]) > 1]
+    if beyond.size:
+        raise InputError(
+            f"intrinsic_conductivity={intrinsic_conductivity!r}, side_jump_conductivity={side_jump_conductivity!r} and "
+            f"skew_scattering_angle={skew_scattering_angle!r} make an angle of {beyond[0]:.4g}; give less, in S/m and 1"
+        )
     return xr.Dataset(
         {
             name: ("resistivity", value, {"units": "1", "long_name": f"spin Hall angle, {name.replace('_', ' ')}"})

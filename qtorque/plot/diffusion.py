@@ -38,14 +38,18 @@ def diffusive_valve(d: xr.Dataset) -> Figure:
     ----------
     d
         `potential` over position, `spin_accumulation` and `spin_current` over (position, component), the layers, and
-        over the angle `resistance_area` and the torque efficiencies, as drivers/diffusive_valve.py saves them.
+        over the angle `resistance_area` and the torque efficiencies, as drivers/diffusive_valve.py saves them. Without
+        an angle, of a collinear stack, the profile alone.
     """
-    figure = blank_figure(10.4, 7.6)
-    panels = figure.subplots(3, 2, sharex="col", width_ratios=(1.25, 1))
-    _draw_profile(panels[:, 0], d)
+    columns = 2 if "angle" in d else 1
+    figure = blank_figure(10.4 if columns == 2 else 6.4, 7.6)
+    panels = figure.subplots(3, columns, sharex="col", squeeze=False, width_ratios=(1.25, 1)[:columns])
+    _draw_profile(panels[:, 0], d, COMPONENTS if columns == 2 else {"z": COMPONENTS["z"]})
     figure.legend(
         *panels[1, 0].get_legend_handles_labels(), loc="outside lower left", ncols=3, frameon=False, fontsize="small"
     )
+    if columns == 1:
+        return figure
     angle, sine = np.degrees(d["angle"].values), np.sin(d["angle"].values)
     panels[0, 1].plot(angle, d["resistance_area"] / FEMTO, color="black", linewidth=1.4)
     panels[0, 1].set_ylabel("resistance × area\n(fΩ m²)")
@@ -73,18 +77,23 @@ def diffusive_valve_versus(d: xr.Dataset) -> Figure:
     Parameters
     ----------
     d
-        `magnetoresistance`, `damping_like_efficiency` and `field_like_efficiency` over `value`, as
-        drivers/diffusive_valve.py saves them.
+        `magnetoresistance` and, unless the stack is collinear, `damping_like_efficiency` and `field_like_efficiency`
+        over `value`, as drivers/diffusive_valve.py saves them.
     """
+    drawn = [
+        (name, colour, marker)
+        for name, colour, marker in (
+            ("magnetoresistance", "black", "o"), ("damping_like_efficiency", BLUE, "o"),
+            ("field_like_efficiency", VERMILION, "s"),
+        )
+        if name in d
+    ]  # fmt: skip
     value = d["value"]
     unit = value.attrs["units"]
     scale, prefix = si_prefix(value) if unit == "m" else (1.0, "")
-    figure = blank_figure(11.4, 3.6)
-    panels = figure.subplots(1, 3)
-    for panel, name, colour, marker in zip(
-        panels, ("magnetoresistance", "damping_like_efficiency", "field_like_efficiency"),
-        ("black", BLUE, VERMILION), ("o", "o", "s"), strict=True,
-    ):  # fmt: skip
+    figure = blank_figure(3.8 * len(drawn), 3.6)
+    panels = figure.subplots(1, len(drawn), squeeze=False)[0]
+    for panel, (name, colour, marker) in zip(panels, drawn, strict=True):
         factor, torque_unit = (0.01, "") if name == "magnetoresistance" else _torque_unit(d[name].values)
         y = d[name].values / factor
         panel.plot(value / scale, y, marker + "-", color=colour, linewidth=1, markersize=4)
@@ -99,12 +108,12 @@ def diffusive_valve_versus(d: xr.Dataset) -> Figure:
     return figure
 
 
-def _draw_profile(panels: np.ndarray, d: xr.Dataset) -> None:
+def _draw_profile(panels: np.ndarray, d: xr.Dataset, components: dict[str, tuple[str, str]]) -> None:
     """Three panels over the position: potential, accumulation, spin current; layers shaded and named."""
     z = d["position"].values / NANOMETRE
     panels[0].plot(z, d["potential"] / FEMTO, color="black", linewidth=1.4)
     for panel, name, unit in ((panels[1], "spin_accumulation", FEMTO), (panels[2], "spin_current", 1.0)):
-        for component, (colour, text) in COMPONENTS.items():
+        for component, (colour, text) in components.items():
             panel.plot(z, d[name].sel(component=component) / unit, color=colour, linewidth=1.4, label=text)
         panel.axhline(0, color=GREY, linewidth=0.6, zorder=0)
     per_current = "(mV per $10^{12}$ A/m$^2$)"

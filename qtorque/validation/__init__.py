@@ -3,8 +3,15 @@
 from qtorque.validation.comparison import Comparison, Verdict, judge, nearest
 from qtorque.validation.report import Section, Table, as_csv, as_html, as_text
 from qtorque.validation.samples import GROUPS, Estimate, jackknife, mean_parameters
-from qtorque.validation.sections import judged, largest_difference, parameter_table, spacer_table, specular_table
-from qtorque.validation.specular import PER_MOMENTUM, specular_comparisons
+from qtorque.validation.sections import (
+    judged,
+    parameter_table,
+    regime_table,
+    spacer_table,
+    specular_table,
+    summary_table,
+)
+from qtorque.validation.specular import PER_MOMENTUM, antiparallel_sums, specular_comparisons
 from qtorque.validation.studies import (
     CIRCUIT,
     DIFFUSION,
@@ -15,6 +22,7 @@ from qtorque.validation.studies import (
     Sampling,
     angular_comparisons,
     angular_models,
+    mean_free_paths,
     resistance_of_spacers,
     sample_composite,
     sample_magnet,
@@ -45,16 +53,18 @@ __all__ = [
     "Verdict",
     "angular_comparisons",
     "angular_models",
+    "antiparallel_sums",
     "as_csv",
     "as_html",
     "as_text",
     "jackknife",
     "judge",
     "judged",
-    "largest_difference",
     "mean_parameters",
     "nearest",
     "parameter_table",
+    "mean_free_paths",
+    "regime_table",
     "read_user_table",
     "resistance_of_spacers",
     "sample_composite",
@@ -66,6 +76,7 @@ __all__ = [
     "spacer_table",
     "specular_comparisons",
     "specular_table",
+    "summary_table",
     "sweep_comparisons",
     "user_comparisons",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,9 +12,11 @@ from qtorque.errors import InputError
 TOLERANCE = 0.03
 """Relative deviation below which a model is said to hold: few resistances or torques are measured better."""
 STANDARD_ERRORS = 2.0
-"""Or this many standard errors of the difference, which chance exceeds once in twenty."""
+"""A deviation above the tolerance counts if it is more than this many standard errors. Chance exceeds that once in
+twenty at one point, and more often at one of several."""
 DECISIVE = 0.5
 """A lifted assumption explains a failure where less than this part of the deviation is left."""
+HOLDS, UNDECIDED, FAILS = "holds", "undecided", "fails"
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,6 +43,10 @@ class Comparison:
         Its name, for a small part of a larger whole: "the whole torque".
     assumption
         What the model takes for granted that another one of the report does not; empty where there is none.
+    regime
+        At every point, why the model may fail there, if it has no assumption that another lifts.
+    left_out : (groups, n) or None
+        Of `found` without one group of configurations after the other: what two models have in common.
     tolerance
         Relative deviation at which it still holds.
     """
@@ -59,6 +65,8 @@ class Comparison:
     scale: np.ndarray | None = None
     scale_name: str = ""
     assumption: str = ""
+    regime: Sequence[str] = ()
+    left_out: np.ndarray | None = None
     tolerance: float = TOLERANCE
 
     def __post_init__(self) -> None:
@@ -89,26 +97,32 @@ class Comparison:
         return self._relative(self.difference_error)
 
     @property
-    def holds_at(self) -> np.ndarray:
-        """Whether the deviation is within the tolerance, or within two standard errors, at every point."""
-        size = np.abs(self.deviation)
-        return (size <= self.tolerance) | (size <= STANDARD_ERRORS * self.deviation_error)
+    def verdicts(self) -> np.ndarray:
+        """At every point: "fails" beyond the tolerance and beyond chance, or with the wrong sign; "holds" within the
+        tolerance, with an error bar that is shorter than it; else "undecided"."""
+        assert self.difference_error is not None, "set by __post_init__"
+        chance = STANDARD_ERRORS * self.difference_error
+        difference = np.abs(self.found - self.quantum)
+        within = np.abs(self.deviation) <= self.tolerance
+        # A part of a larger whole may have the wrong sign within the tolerance of the whole.
+        wrong_sign = (np.sign(self.found) == -np.sign(self.quantum)) & (np.abs(self.quantum) > chance)
+        fails = (difference > chance) & (~within | wrong_sign)
+        short = STANDARD_ERRORS * self.deviation_error <= self.tolerance
+        return np.where(fails, FAILS, np.where(within & short, HOLDS, UNDECIDED))
 
     @property
-    def holds(self) -> bool:
-        """At all points."""
-        return bool(self.holds_at.all())
-
-    @property
-    def decides(self) -> bool:
-        """Whether the error bars are short enough for the tolerance; otherwise it is only not refuted."""
-        return bool(np.all(STANDARD_ERRORS * self.deviation_error <= self.tolerance))
+    def verdict(self) -> str:
+        """Of all points: the worst of them."""
+        found = set(self.verdicts)
+        return next(kind for kind in (FAILS, UNDECIDED, HOLDS) if kind in found)
 
     @property
     def worst(self) -> int:
         """The point of the largest deviation among those that decide the verdict."""
-        size = np.abs(self.deviation)
-        return int(np.argmax(np.where(self.holds_at, size if self.holds else -1.0, size)))
+        size = np.abs(np.nan_to_num(self.deviation, posinf=np.inf))
+        if self.verdict == UNDECIDED:
+            size = size + STANDARD_ERRORS * self.deviation_error
+        return int(np.argmax(np.where(self.verdicts == self.verdict, size, -1.0)))
 
     def _relative(self, difference: np.ndarray) -> np.ndarray:
         assert self.scale is not None, "set by __post_init__"
@@ -120,14 +134,17 @@ class Comparison:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """holds, and one sentence that says by how much and why not."""
+    """`kind` is "holds", "undecided" or "fails"; `text` a sentence that says by how much and why not."""
 
-    holds: bool
+    kind: str
     text: str
 
 
 def judge(comparison: Comparison, better: Comparison | None = None) -> Verdict:
     """Whether a model holds, and where it fails whether its assumption is the reason.
+
+    The reason is tested: it is named if the model without that assumption differs from this one by more than chance
+    and leaves less than half of the deviation.
 
     Parameters
     ----------
@@ -136,36 +153,66 @@ def judge(comparison: Comparison, better: Comparison | None = None) -> Verdict:
     better
         The same quantity at the same points by a model that does without `comparison.assumption`.
     """
-    i = comparison.worst
-    size, error = 100 * comparison.deviation[i], 100 * comparison.deviation_error[i]
-    where = f" at {comparison.at[i]:.4g} {comparison.coordinate_unit}" if comparison.coordinate else ""
-    whole = f" of {comparison.scale_name}" if comparison.scale_name else ""
-    amount = f"{size:+.2g} % +- {error:.2g} %{whole}{where}"
-    if comparison.holds:
-        note = "" if comparison.decides else "; the error bar is longer than the tolerance, more samples would decide"
-        return Verdict(holds=True, text=f"holds: largest deviation {amount}{note}")
-    reason = f": {comparison.assumption}" if comparison.assumption else ""
+    i, kind = comparison.worst, comparison.verdict
+    amount = f"{_size(comparison, i)}{_place(comparison, i)}"
+    if kind == HOLDS:
+        return Verdict(kind=kind, text=f"holds: largest deviation {amount}")
+    if kind == UNDECIDED:
+        return Verdict(kind=kind, text=f"undecided: {amount}; more samples would tell")
+    text = f"fails by {amount}"
     if better is None or not comparison.assumption:
-        return Verdict(holds=False, text=f"fails by {amount}{reason}")
-    left = abs(float(better.deviation[i])) * 100
-    if better.holds_at[i] or left < DECISIVE * abs(size):
-        return Verdict(holds=False, text=f"fails by {amount}{reason}; without that assumption {left:.2g} % are left")
-    return Verdict(
-        holds=False, text=f"fails by {amount}; not for this alone{reason}, without which {left:.2g} % are left"
-    )
+        reason = comparison.regime[i] if comparison.regime else comparison.assumption
+        return Verdict(kind=kind, text=f"{text}: {reason}" if reason else text)
+    left = _size(better, i)
+    if _explains(comparison, better, i):
+        return Verdict(kind=kind, text=f"{text}: {comparison.assumption}; without it {left}")
+    return Verdict(kind=kind, text=f"{text}; not because of this: {comparison.assumption} (without it {left})")
 
 
-def nearest(own: Comparison, models: list[Comparison]) -> tuple[Comparison, float] | None:
-    """The model whose numbers lie closest to a user's, with the largest relative distance between them."""
+def _explains(comparison: Comparison, better: Comparison, i: int) -> bool:
+    change = comparison.found[i] - better.found[i]
+    if comparison.left_out is not None and better.left_out is not None:
+        replicates = comparison.left_out[:, i] - better.left_out[:, i]
+        error = float(np.sqrt((len(replicates) - 1) * np.var(replicates)))
+    else:
+        error = float(np.hypot(comparison.found_error[i], better.found_error[i]))
+    left, whole = abs(better.found[i] - better.quantum[i]), abs(comparison.found[i] - comparison.quantum[i])
+    return abs(change) > STANDARD_ERRORS * error and left < DECISIVE * whole
+
+
+def _place(comparison: Comparison, i: int) -> str:
+    return f" at {comparison.at[i]:.4g} {comparison.coordinate_unit}".rstrip() if comparison.coordinate else ""
+
+
+def _size(comparison: Comparison, i: int) -> str:
+    """The deviation at a point in words, of the whole and of the part itself; absolute where nothing is there."""
+    assert comparison.difference_error is not None, "set by __post_init__"
+    if not np.isfinite(comparison.deviation[i]):
+        difference = comparison.found[i] - comparison.quantum[i]
+        return f"{difference:+.2g} +- {comparison.difference_error[i]:.2g} {comparison.unit} where there is none"
+    text = f"{_percent(comparison.deviation[i], comparison.deviation_error[i])}"
+    if not comparison.scale_name:
+        return text
+    part = ""
+    if comparison.quantum[i] != 0:
+        share = (comparison.found[i] - comparison.quantum[i]) / abs(comparison.quantum[i])
+        part = f" ({100 * share:+.2g} % of itself)"
+    return f"{text} of {comparison.scale_name}{part}"
+
+
+def _percent(value: float, error: float) -> str:
+    """A deviation with its standard error, which is left out where it is nil."""
+    return f"{100 * value:+.2g} %" + (f" +- {100 * error:.2g} %" if error else "")
+
+
+def nearest(own: Comparison, models: Sequence[Comparison]) -> Comparison | None:
+    """The model whose numbers a user's are, to the tolerance at all points; None if they are nobody's."""
 
     def distance(model: Comparison) -> float:
-        scale = np.abs(model.found)
         with np.errstate(divide="ignore", invalid="ignore"):
-            share = np.where(own.found == model.found, 0.0, np.abs(own.found - model.found) / scale)
+            share = np.where(own.found == model.found, 0.0, np.abs(own.found - model.found) / np.abs(model.found))
         return float(np.max(share))
 
     candidates = [model for model in models if model.quantity == own.quantity and np.array_equal(model.at, own.at)]
-    if not candidates:
-        return None
-    best = min(candidates, key=distance)
-    return (best, distance(best)) if math.isfinite(distance(best)) else None
+    best = min(candidates, key=distance, default=None)
+    return best if best is not None and distance(best) <= own.tolerance else None

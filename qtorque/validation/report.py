@@ -16,12 +16,13 @@ body { font-family: sans-serif; max-width: 62em; margin: 2em auto; line-height: 
 table { border-collapse: collapse; margin: 1em 0; font-size: 92%; }
 th, td { border-bottom: 1px solid #ccc; padding: 0.25em 0.8em; text-align: left; vertical-align: top; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
-.holds { color: #0a6b2d; font-weight: bold; } .fails { color: #a31515; font-weight: bold; }
+.holds { color: #0a6b2d; font-weight: bold; } .undecided { color: #8a6100; font-weight: bold; }
+.fails { color: #a31515; font-weight: bold; }
 img { max-width: 100%; } pre { background: #f4f4f4; padding: 0.6em; overflow-x: auto; }
 """
 COLUMNS = (
     "section", "quantity", "unit", "model", "coordinate", "coordinate_unit", "at", "quantum", "quantum_error", "found",
-    "found_error", "relative_to", "deviation", "deviation_error", "holds",
+    "found_error", "relative_to", "deviation", "deviation_error", "verdict",
 )  # fmt: skip
 
 
@@ -56,7 +57,7 @@ def as_html(title: str, sections: Sequence[Section], provenance: str) -> str:
         if section.comparisons:
             parts.append("<table><tr><th>quantity</th><th>model</th><th>verdict</th></tr>")
             for comparison, verdict in section.comparisons:
-                kind = "holds" if verdict.holds else "fails"
+                kind = verdict.kind
                 rest = verdict.text.removeprefix(kind)
                 cells = [html.escape(comparison.quantity), html.escape(comparison.model)]
                 cells.append(f"<span class='{kind}'>{kind}</span>{html.escape(rest)}")
@@ -84,7 +85,7 @@ def as_csv(sections: Sequence[Section]) -> str:
                 relative = [c.deviation, c.deviation_error]
                 cells = [repr(float(v[i])) for v in values], [repr(float(v[i])) for v in relative]
                 whole = c.scale_name or "quantum"
-                writer.writerow([*head, *cells[0], whole, *cells[1], "yes" if c.holds_at[i] else "no"])
+                writer.writerow([*head, *cells[0], whole, *cells[1], c.verdicts[i]])
     return file.getvalue()
 
 

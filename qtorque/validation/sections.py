@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import xarray as xr
 
 from qtorque.extraction import without_sharvin_resistance
@@ -13,7 +12,7 @@ from qtorque.validation.comparison import Comparison, Verdict, judge
 from qtorque.validation.models import mean_free_path
 from qtorque.validation.report import Table
 from qtorque.validation.samples import mean_parameters
-from qtorque.validation.studies import Parts
+from qtorque.validation.studies import Parts, mean_free_paths
 
 FINEST = 1e15
 """Ohm^-1 m^-2: the unit in which tables print conductances."""
@@ -75,19 +74,42 @@ def spacer_table(line: xr.Dataset, spacer: InterfaceParameters) -> Table:
     return Table(caption="The spacer alone, between clean leads", header=header, rows=rows)
 
 
-def largest_difference(momenta: xr.Dataset) -> tuple[float, float]:
-    """Largest difference of the two transmissions over all momenta, and the mean transmission per spin."""
-    difference = np.abs(momenta["quantum"] - momenta["incoherent"]).max()
-    return float(difference), float(momenta["quantum"] @ momenta["weight"])
-
-
 def specular_table(momenta: xr.Dataset) -> Table:
-    """The antiparallel transmission per spin by three routes."""
-    difference, mean = largest_difference(momenta)
+    """The antiparallel transmission per spin by three routes, and of the interface alone at more momenta."""
+    weight, a = momenta["weight"], momenta.attrs
     rows = [
-        ["quantum transport, mean over thickness", f"{mean:.5f}"],
-        ["1/(1/T_up + 1/T_down - 1) at every momentum", f"{float(momenta['incoherent'] @ momenta['weight']):.5f}"],
-        ["circuit theory, Sharvin-corrected", f"{momenta.attrs['circuit']:.5f}"],
-        ["largest difference of the first two at one momentum", f"{difference:.1e}"],
+        ["quantum transport, mean over thickness", f"{float(momenta['quantum'] @ weight):.5f}", ""],
+        ["momentum by momentum, 1/(1/T_up + 1/T_down - 1)", f"{float(momenta['incoherent'] @ weight):.5f}",
+         f"{a['fine_incoherent']:.5f}"],
+        ["circuit theory, Sharvin-corrected", f"{a['circuit']:.5f}", f"{a['fine_circuit']:.5f}"],
+    ]  # fmt: skip
+    header = ("route", "at the momenta of this section", f"interface alone, {a['fine_mesh']}")
+    return Table(caption="Antiparallel transmission per spin and cell", header=header, rows=rows)
+
+
+def summary_table(verdicts: Sequence[tuple[Comparison, Verdict]]) -> Table:
+    """Every quantity (rows) of every model (columns): the verdict and the largest deviation."""
+    models = list(dict.fromkeys(c.model for c, _ in verdicts))
+    quantities = list(dict.fromkeys(c.quantity for c, _ in verdicts))
+    cells = {(c.quantity, c.model): f"{v.kind} ({100 * c.deviation[c.worst]:+.2g} %)" for c, v in verdicts}
+    rows = [[quantity, *(cells.get((quantity, model), "") for model in models)] for quantity in quantities]
+    return Table(caption="Verdicts, with the largest deviation", header=("", *models), rows=rows)
+
+
+def regime_table(parts: Parts, spacer: list[InterfaceParameters], thickness: float, cells: int) -> Table:
+    """What decides whether a diffusive model can hold: lengths, channels, what passes through the magnets.
+
+    `cells` is the number of primitive cells in the supercell, `thickness` (m) that of the spacer.
+    """
+    passing = [
+        abs(p.mixing_transmitted or 0) / abs(p.mixing_conductance)
+        for p in (mean_parameters(parts.fixed), mean_parameters(parts.free))
     ]
-    return Table(caption="Antiparallel transmission per spin and cell", header=("route", ""), rows=rows)
+    channels = mean_parameters(spacer).sharvin_left[0]
+    rows = [
+        ["thickness of the spacer over its mean free path", f"{mean_free_paths(spacer, thickness):.3g}"],
+        ["open channels of the spacer's metal in a supercell, each spin", f"{channels:.3g}"],
+        ["primitive cells in a supercell", f"{cells}"],
+        ["|g_mix transmitted|/|g_mix| of the fixed and of the free magnet", f"{passing[0]:.2f}, {passing[1]:.2f}"],
+    ]
+    return Table(caption="The regime", header=("", ""), rows=rows)

@@ -32,12 +32,15 @@ from qtorque.units import conductance_per_area, torkance_per_area
 from qtorque.validation.comparison import Comparison
 from qtorque.validation.models import UP, predictions
 from qtorque.validation.samples import CONDUCTANCE_UNIT, TORKANCE_UNIT, Build
-from qtorque.validation.studies import ASSUMPTIONS, CIRCUIT, LABELS, Run
+from qtorque.validation.studies import CIRCUIT, LABELS, Run
 
 PER_MOMENTUM = "circuit theory at every momentum"
 NO_ISOTROPY = "want of isotropy: a specular spacer conserves the momentum that circuit theory takes as randomised"
 CLOSED = 1e-12
 """Transmission of an interface below which a momentum is taken as closed: evanescent, or a gap of the magnet."""
+TOO_FEW = "the mean over few thicknesses, or a phase that repeats with the lattice"
+PER_MOMENTUM_TOLERANCE = 1e-3
+"""Of a transmission, absolute: what a hundred thicknesses average to."""
 SMALL_SINE = 1e-4
 """Below this |sin(angle)| there is no coefficient of a torque."""
 
@@ -49,16 +52,24 @@ def smooth_weights(count: int) -> np.ndarray:
     return weights / weights.sum()
 
 
-def coherent_quantities(
-    build: Build, *, kset: KSet, layers: Sequence[int], angle: Sequence[float], energy: float, run: Run
-) -> tuple[np.ndarray, np.ndarray]:
-    """Quantum transport, averaged over the thicknesses of the spacer.
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class ThicknessMean:
+    """Quantum transport averaged over the thickness of a clean spacer, and how far the average has come.
 
-    Returns
-    -------
-    Transmission per spin of the antiparallel valve at every momentum, (k,); conductance and damping-like torque on the
-    right magnet, summed over the momenta, SI: (2, angles).
+    transmission : (k,), per spin of the antiparallel valve; quantities : (2, angles), conductance and damping-like
+    torque on the right magnet summed over the momenta, SI. Errors are the differences from means over the thinner half.
     """
+
+    transmission: np.ndarray
+    transmission_error: np.ndarray
+    quantities: np.ndarray
+    quantities_error: np.ndarray
+
+
+def mean_over_thickness(
+    build: Build, *, kset: KSet, layers: Sequence[int], angle: Sequence[float], energy: float, run: Run
+) -> ThicknessMean:
+    """Quantum transport of the valve at every thickness, and its mean."""
 
     def one(count: int) -> tuple[np.ndarray, np.ndarray]:
         stack = build(spacer_layers=count)
@@ -70,9 +81,19 @@ def coherent_quantities(
         return 0.5 * s.probabilities("left", "right").sum(axis=(1, 2)), np.array([G, torque])
 
     found = map_chunks(one, list(layers), **run.arguments("specular", "clean spacer"))
-    weights = smooth_weights(len(layers))
     transmission, quantities = (np.array(x) for x in zip(*found, strict=True))
-    return weights @ transmission, np.tensordot(weights, quantities, axes=1)
+
+    def mean(values: np.ndarray, count: int) -> np.ndarray:
+        return np.tensordot(smooth_weights(count), values[:count], axes=1)
+
+    def both(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        whole = mean(values, len(layers))
+        return whole, np.abs(whole - mean(values, -(-len(layers) // 2)))
+
+    values, errors = zip(both(transmission), both(quantities), strict=True)
+    return ThicknessMean(
+        transmission=values[0], transmission_error=errors[0], quantities=values[1], quantities_error=errors[1]
+    )
 
 
 def reflections(s: Scattering) -> tuple[np.ndarray, np.ndarray]:
@@ -142,8 +163,23 @@ def corrected_valve(s: Scattering) -> Multilayer:
     return Multilayer(left=Reservoir(), elements=[_named(element, "fixed"), _named(element, "free")], right=Reservoir())
 
 
+def antiparallel_sums(s: Scattering) -> tuple[float, float]:
+    """Antiparallel transmission per spin and cell of two equal interfaces: momentum by momentum, by circuit theory."""
+    T_up, T_down = (1 - np.abs(r) ** 2 for r in reflections(s))
+    assert s.area is not None, "a stack has an in-plane cell"
+    circuit = predictions(corrected_valve(s), [np.pi])[0, 0] / 2 / conductance_per_area(1, s.area)
+    return float(s.kset.weights @ incoherent_transmission(T_up, T_down)), float(circuit)
+
+
 def specular_comparisons(
-    build: Build, *, kset: KSet, layers: Sequence[int], angle: Sequence[float], energy: float, run: Run
+    build: Build,
+    *,
+    kset: KSet,
+    fine: KSet,
+    layers: Sequence[int],
+    angle: Sequence[float],
+    energy: float,
+    run: Run,
 ) -> tuple[list[Comparison], xr.Dataset]:
     """A clean valve F|N|F averaged over its thickness, beside circuit theory at every momentum and of all together.
 
@@ -151,6 +187,8 @@ def specular_comparisons(
     ----------
     build
         build(spacer_layers=n): two equal magnets as leads and n layers between them; n = 0 is the interface N|F.
+    fine
+        Momenta at which the interface alone is summed, for the figures that do not need the valve.
 
     Returns
     -------
@@ -159,51 +197,59 @@ def specular_comparisons(
     s = solve(build(spacer_layers=0), energy=energy, kmesh=kset)
     up, down = reflections(s)
     assert s.area is not None, "a stack has an in-plane cell"
-    T_up, T_down = (1 - np.abs(r) ** 2 for r in (up, down))
-    quantum, coherent = coherent_quantities(build, kset=kset, layers=layers, angle=angle, energy=energy, run=run)
-    incoherent = incoherent_transmission(T_up, T_down)
-    valve = corrected_valve(s)
-    circuit = predictions(valve, [np.pi])[0, 0] / 2 / conductance_per_area(1, s.area)
+    incoherent = incoherent_transmission(*(1 - np.abs(r) ** 2 for r in (up, down)))
+    summed, circuit = antiparallel_sums(s)
+    fine_sums = antiparallel_sums(solve(build(spacer_layers=0), energy=energy, kmesh=fine))
+    mean = mean_over_thickness(build, kset=kset, layers=layers, angle=angle, energy=energy, run=run)
+    is_open = incoherent > CLOSED
+    each = int(is_open.sum())
     weights = kset.weights
-    point: dict[str, Any] = {"coordinate": "", "coordinate_unit": "", "at": np.zeros(1)}
-    summed: dict[str, Any] = {
-        "quantity": "antiparallel transmission per spin",
-        "unit": "per cell",
-        "quantum": np.array([weights @ quantum]),
-    }
+    point: dict[str, Any] = {
+        "quantity": "antiparallel transmission per spin", "unit": "per cell", "coordinate": "", "coordinate_unit": "",
+        "at": np.zeros(1), "quantum": np.array([weights @ mean.transmission]),
+        "quantum_error": np.array([weights @ mean.transmission_error]),
+    }  # fmt: skip
     found = [
-        Comparison(model=PER_MOMENTUM, found=np.array([weights @ incoherent]), **summed, **point),
-        Comparison(model=CIRCUIT, found=np.array([circuit]), assumption=NO_ISOTROPY, **summed, **point),
-    ]
+        Comparison(
+            quantity="antiparallel transmission, each k", unit="1", model=PER_MOMENTUM, coordinate="momentum number",
+            coordinate_unit="", at=np.flatnonzero(is_open), quantum=mean.transmission[is_open],
+            quantum_error=mean.transmission_error[is_open], found=incoherent[is_open], scale=np.ones(each),
+            scale_name="a channel", tolerance=PER_MOMENTUM_TOLERANCE, regime=[TOO_FEW] * each,
+        ),
+        Comparison(model=PER_MOMENTUM, found=np.array([summed]), regime=[TOO_FEW], **point),
+        Comparison(model=CIRCUIT, found=np.array([circuit]), assumption=NO_ISOTROPY, **point),
+    ]  # fmt: skip
     per_momentum = incoherent_quantities(up, down, weights, angle, s.area)
-    of_all = predictions(valve, angle)[:2]
+    of_all = predictions(corrected_valve(s), angle)[:2]
     for row, (name, unit) in enumerate((("conductance", CONDUCTANCE_UNIT), ("damping_like", TORKANCE_UNIT))):
         kept = np.flatnonzero((row == 0) | (np.abs(np.sin(angle)) > SMALL_SINE))
-        for model, values in ((PER_MOMENTUM, per_momentum), (CIRCUIT, of_all)):
-            found.append(
-                Comparison(
-                    quantity=LABELS[name],
-                    unit=unit,
-                    model=model,
-                    coordinate="angle",
-                    coordinate_unit="deg",
-                    at=np.rad2deg(np.asarray(angle))[kept],
-                    quantum=coherent[row, kept],
-                    found=values[row, kept],
-                    assumption=NO_ISOTROPY if model == CIRCUIT else ASSUMPTIONS[CIRCUIT],
-                )
-            )
+        shared: dict[str, Any] = {
+            "quantity": LABELS[name], "unit": unit, "coordinate": "angle", "coordinate_unit": "deg",
+            "at": np.rad2deg(np.asarray(angle))[kept], "quantum": mean.quantities[row, kept],
+            "quantum_error": mean.quantities_error[row, kept],
+        }  # fmt: skip
+        found += [
+            Comparison(model=PER_MOMENTUM, found=per_momentum[row, kept], regime=[TOO_FEW] * len(kept), **shared),
+            Comparison(model=CIRCUIT, found=of_all[row, kept], assumption=NO_ISOTROPY, **shared),
+        ]
+    text = "transmission per spin, antiparallel, mean over thickness"
     momenta = xr.Dataset(
         {
-            "quantum": (
+            "quantum": ("k", mean.transmission, {"units": "1", "long_name": text}),
+            "quantum_error": (
                 "k",
-                quantum,
-                {"units": "1", "long_name": "transmission per spin, antiparallel, mean over thickness"},
+                mean.transmission_error,
+                {"units": "1", "long_name": "its change over half of them"},
             ),
             "incoherent": ("k", incoherent, {"units": "1", "long_name": "1/(1/T_up + 1/T_down - 1)"}),
             "weight": ("k", weights, {"units": "1", "long_name": "weight in a sum over k"}),
         },
-        attrs={"circuit": float(circuit)},
+        attrs={
+            "circuit": circuit,
+            "fine_mesh": repr(fine),
+            "fine_incoherent": fine_sums[0],
+            "fine_circuit": fine_sums[1],
+        },
     )
     return found, momenta
 

@@ -19,8 +19,16 @@ from qtorque.extraction import without_sharvin_resistance
 from qtorque.interfaces import InterfaceParameters
 from qtorque.parallel import Checkpoint
 from qtorque.units import conductance_per_area
-from qtorque.validation.comparison import Comparison, Verdict, judge, nearest
-from qtorque.validation.models import QUANTITIES, UP, predictions, spacer_resistance, valve, without_transmission
+from qtorque.validation.comparison import FAILS, Comparison, Verdict, judge, nearest
+from qtorque.validation.models import (
+    QUANTITIES,
+    UP,
+    mean_free_path,
+    predictions,
+    spacer_resistance,
+    valve,
+    without_transmission,
+)
 from qtorque.validation.samples import (
     CONDUCTANCE_UNIT,
     TORKANCE_UNIT,
@@ -40,7 +48,9 @@ THICK = "circuit theory of thick magnets"
 DIFFUSION = "drift-diffusion, one resistivity"
 NO_CORRECTION = "no Sharvin correction: the contact resistance of ballistic leads is counted between diffusive metals"
 THICK_MAGNET = "thin magnet: transverse spin passes through it, and the model has none transmitted"
-OHMIC = "coherence in the spacer: its resistance is not proportional to its thickness"
+OHMIC = "one resistivity: the resistance of the spacer is not proportional to its thickness"
+BALLISTIC = "the spacer is shorter than a mean free path (t/l = {:.2g}), momenta are not randomised"
+UNEXPLAINED = "none of the assumptions tested here (t/l = {:.2g}); memory of momenta, interference, a small supercell"
 LABELS = {
     "conductance": "conductance",
     "magnetoresistance": "angular magnetoresistance",
@@ -61,8 +71,6 @@ USER_LABELS = {
 """What the columns of a user's table are called."""
 WHOLE_TORQUE = "the whole torque"
 WHOLE_MIXING = "|g_mix|"
-SAME_ANGLE = 1e-9
-"""rad; angles that agree to this are one."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -172,7 +180,7 @@ def angular_models(
     Parameters
     ----------
     spacers
-        Samples by thickness (m): their one resistivity is that of the drift-diffusion model.
+        Samples by thickness (m): the one resistivity of all but this valve's own is that of the drift-diffusion model.
     spacer, thickness
         The spacer of this valve; its own resistance is that of circuit theory.
     """
@@ -192,16 +200,18 @@ def angular_models(
     def unchanged(parameters: InterfaceParameters) -> InterfaceParameters:
         return parameters
 
-    thicknesses, weights = np.array(sorted(spacers)), line_weights(spacers)
+    # A model that knew the resistance of this very spacer would repeat circuit theory.
+    others = {t: rows for t, rows in spacers.items() if rows is not spacer}
+    resistivity = resistivity_of(others)
 
     def diffusive(fixed, free, *alone) -> np.ndarray:
-        rho = float(weights @ [spacer_resistance(mean_parameters(rows)) for rows in alone])
+        rho = float(resistivity(*alone))
         stack = valve(mean_parameters(fixed), mean_parameters(free), layer(rho * thickness))
         return _with_magnetoresistance(predictions(stack, angle))
 
     return {
         CIRCUIT: model(unchanged),
-        DIFFUSION: jackknife(diffusive, parts.fixed, parts.free, *(spacers[t] for t in thicknesses)),
+        DIFFUSION: jackknife(diffusive, parts.fixed, parts.free, *(others[t] for t in sorted(others))),
         UNCORRECTED: model(unchanged, sharvin_corrected=False),
         THICK: model(without_transmission),
     }
@@ -211,10 +221,24 @@ ASSUMPTIONS = {CIRCUIT: "", UNCORRECTED: NO_CORRECTION, THICK: THICK_MAGNET, DIF
 """What each model takes for granted and the first does not."""
 
 
+def mean_free_paths(spacer: list[InterfaceParameters], thickness: float) -> float:
+    """Thickness (m) of a spacer over its mean free path."""
+    mean = mean_parameters(spacer)
+    return thickness / mean_free_path(spacer_resistance(mean), thickness, sum(mean.sharvin_left), mean.area)
+
+
+def regime(ratio: float) -> str:
+    """Why circuit theory itself may fail, for a spacer of so many mean free paths."""
+    return (BALLISTIC if ratio < 1 else UNEXPLAINED).format(ratio)
+
+
 def angular_comparisons(
-    samples: xr.Dataset, models: Mapping[str, Estimate], angle: Sequence[float]
+    samples: xr.Dataset, models: Mapping[str, Estimate], angle: Sequence[float], ratio: float
 ) -> list[Comparison]:
-    """Every quantity of every model at the angles where it is defined, quantum values from `sample_valve`."""
+    """Every quantity of every model at the angles where it is defined, quantum values from `sample_valve`.
+
+    `ratio` is the thickness of the spacer over its mean free path.
+    """
     quantum = measured(samples)
     angles = np.asarray(angle, dtype=float)
     found = []
@@ -224,8 +248,8 @@ def angular_comparisons(
         found += [
             compared(
                 quantum[row, kept], estimate[row, kept],
-                scale=whole_torque(quantum.value, name)[kept] if name.startswith("field_like") else None,
-                scale_name=WHOLE_TORQUE if name.startswith("field_like") else "",
+                scale=whole_torque(quantum.value, name)[kept] if name in QUANTITIES[1:] else None,
+                scale_name=WHOLE_TORQUE if name in QUANTITIES[1:] else "", regime=[regime(ratio)] * len(angles[kept]),
                 quantity=LABELS[name], unit=UNITS.get(name, TORKANCE_UNIT), model=model, coordinate="angle",
                 coordinate_unit="deg", at=np.rad2deg(angles[kept]), assumption=ASSUMPTIONS[model],
             )
@@ -238,14 +262,14 @@ def compared(quantum: Estimate, found: Estimate, **named) -> Comparison:
     """A comparison whose error knows what both samples have in common."""
     return Comparison(
         quantum=quantum.value, quantum_error=quantum.error, found=found.value, found_error=found.error,
-        difference_error=found.minus(quantum).error, **named,
+        difference_error=found.minus(quantum).error, left_out=found.left_out, **named,
     )  # fmt: skip
 
 
-def whole_torque(quantum: np.ndarray, field_like: str) -> np.ndarray:
-    """Length of the vector of which `field_like` is one component."""
-    damping_like = field_like.replace("field", "damping")
-    return np.hypot(quantum[ROWS.index(field_like)], quantum[ROWS.index(damping_like)])
+def whole_torque(quantum: np.ndarray, name: str) -> np.ndarray:
+    """Length of the vector of which the torque `name` is one component."""
+    parts = [name.replace("damping", "field"), name.replace("field", "damping")]
+    return np.hypot(*(quantum[ROWS.index(part)] for part in parts))
 
 
 def line_weights(spacers: Mapping[float, list[InterfaceParameters]]) -> np.ndarray:
@@ -258,37 +282,46 @@ def line_weights(spacers: Mapping[float, list[InterfaceParameters]]) -> np.ndarr
     return count / thickness / count.sum()
 
 
+def resistivity_of(spacers: Mapping[float, list[InterfaceParameters]]) -> Callable[..., np.ndarray]:
+    """rho* of the line as a function of the samples of every thickness, ascending."""
+    weights = line_weights(spacers)
+    return lambda *alone: weights @ np.array([spacer_resistance(mean_parameters(rows)) for rows in alone])
+
+
 def resistance_of_spacers(spacers: dict[float, list[InterfaceParameters]]) -> xr.Dataset:
     """rho* t of every spacer versus its thickness (m), and the line through them: rho* and its standard error.
 
     A straight line with an offset would hold coherence at the ends of the spacer; the model has a resistivity alone, so
-    the line goes through zero (`line_weights`).
+    the line goes through zero (`line_weights`). Spacers of different thickness have configurations in common, and the
+    error of rho* knows it.
     """
     thickness = np.array(sorted(spacers))
     alone = [jackknife(lambda rows: np.array(spacer_resistance(mean_parameters(rows))), spacers[t]) for t in thickness]
     resistance, error = (np.array([getattr(x, name) for x in alone], dtype=float) for name in ("value", "error"))
-    weights = line_weights(spacers)
-    rho, rho_error = float(weights @ resistance), float(np.hypot.reduce(weights * error))
+    line = jackknife(resistivity_of(spacers), *(spacers[t] for t in thickness))
     unit = {"units": "m", "long_name": "thickness of the spacer"}
     area = "Ohm m^2"
     return xr.Dataset(
         {
             "resistance": ("thickness", resistance, {"units": area, "long_name": "resistance of the spacer alone"}),
             "resistance_error": ("thickness", error, {"units": area, "long_name": "its standard error"}),
-            "resistivity": ((), rho, {"units": "Ohm m", "long_name": "rho* of the spacer"}),
-            "resistivity_error": ((), rho_error, {"units": "Ohm m", "long_name": "its standard error"}),
+            "resistivity": ((), float(line.value), {"units": "Ohm m", "long_name": "rho* of the spacer"}),
+            "resistivity_error": ((), float(line.error), {"units": "Ohm m", "long_name": "its standard error"}),
         },
         {"thickness": ("thickness", thickness, unit)},
     )
 
 
 def single_magnet_comparisons(
-    composite: list[InterfaceParameters], magnet: list[InterfaceParameters], spacer: list[InterfaceParameters]
+    composite: list[InterfaceParameters],
+    magnet: list[InterfaceParameters],
+    spacer: list[InterfaceParameters],
+    ratio: float,
 ) -> list[Comparison]:
     """Reservoir | disordered metal | magnet | reservoir, N|F|N: conductance, polarisation and mixing conductance.
 
     The mixing conductance is that of the whole seen from the left: what a spin accumulation across the magnetisation in
-    the left reservoir loses, and so the torque it exerts.
+    the left reservoir loses, and so the torque it exerts. `ratio` as in `angular_comparisons`.
     """
 
     def quantum(rows) -> np.ndarray:
@@ -321,11 +354,12 @@ def single_magnet_comparisons(
 
     measured_here = jackknife(quantum, composite)
     length = float(np.hypot(*measured_here.value[2:]))
+    whole: dict[str, Any] = {"scale": np.array([length]), "scale_name": WHOLE_MIXING}
     kinds: list[tuple[str, str, dict[str, Any]]] = [
         ("conductance", CONDUCTANCE_UNIT, {}),
         ("polarisation of the current", "1", {}),
-        ("Re g_mix, damping-like", CONDUCTANCE_UNIT, {}),
-        ("Im g_mix, field-like", CONDUCTANCE_UNIT, {"scale": np.array([length]), "scale_name": WHOLE_MIXING}),
+        ("Re g_mix, damping-like", CONDUCTANCE_UNIT, whole),
+        ("Im g_mix, field-like", CONDUCTANCE_UNIT, whole),
     ]
     found = []
     for name, corrected in ((CIRCUIT, True), (UNCORRECTED, False)):
@@ -333,7 +367,7 @@ def single_magnet_comparisons(
         found += [
             compared(
                 measured_here[i : i + 1], estimate[i : i + 1], quantity=quantity, unit=unit, model=name, coordinate="",
-                coordinate_unit="", at=np.zeros(1), assumption=ASSUMPTIONS[name], **relative_to,
+                coordinate_unit="", at=np.zeros(1), assumption=ASSUMPTIONS[name], regime=[regime(ratio)], **relative_to,
             )
             for i, (quantity, unit, relative_to) in enumerate(kinds)
         ]  # fmt: skip
@@ -347,6 +381,7 @@ def sweep_comparisons(
     coordinate: str,
     coordinate_unit: str,
     models: Sequence[str],
+    ratios: Sequence[float],
 ) -> list[Comparison]:
     """Conductance, magnetoresistance and damping-like torque versus a parameter of the valve, at one of the angles.
 
@@ -356,6 +391,8 @@ def sweep_comparisons(
         (value of the parameter, samples of the valve, its models), at the same angles each.
     column
         Which angle.
+    ratios
+        Thickness of the spacer over its mean free path, at every point.
     """
     quantum = together([measured(samples)[:, column] for _, samples, _ in points])
     found = []
@@ -366,7 +403,7 @@ def sweep_comparisons(
                 quantum[:, row], together([found_by[model][row, column] for _, _, found_by in points]),
                 quantity=LABELS[name], unit=UNITS.get(name, TORKANCE_UNIT), model=model, coordinate=coordinate,
                 coordinate_unit=coordinate_unit, at=np.array([at for at, _, _ in points]),
-                assumption=ASSUMPTIONS[model],
+                assumption=ASSUMPTIONS[model], regime=[regime(ratio) for ratio in ratios],
             )
             for model in models
         ]  # fmt: skip
@@ -382,8 +419,8 @@ def together(estimates: Sequence[Estimate]) -> Estimate:
 
 def user_comparisons(
     table: UserTable, samples: xr.Dataset, models: Mapping[str, Estimate], angle: Sequence[float]
-) -> list[tuple[Comparison, Verdict]]:
-    """A user's numbers judged like a model's, and told from which of ours they differ least where they fail.
+) -> list[tuple[Comparison, Verdict, list[Comparison]]]:
+    """A user's numbers judged like a model's, and whose of ours they are; our models beside them.
 
     `angle` are those of `samples` and `models`, the table's among them.
     """
@@ -391,12 +428,10 @@ def user_comparisons(
     stacked = np.stack([samples[name].values for name in QUANTITIES], axis=1)
     found = []
     for column, given in table.values.items():
-        place = np.array([int(np.argmin(np.abs(angles - a))) for a in table.angle])
-        # There is no torque where the magnets are collinear: nothing to be judged.
-        kept = np.array([column == "conductance" or abs(np.sin(a)) > SAME_ANGLE for a in table.angle])
+        kept = table.judged(column)
         if not kept.any():
             continue
-        at = place[kept]
+        at = np.array([int(np.argmin(np.abs(angles - a))) for a in table.angle[kept]])
 
         def observable(quantities: np.ndarray, column=column, at=at) -> np.ndarray:
             conductance, torque = quantities[0, at], quantities[1, at] * np.sin(angles[at])
@@ -409,12 +444,15 @@ def user_comparisons(
             "quantum_error": quantum.error,
         }  # fmt: skip
         own = Comparison(model=table.name, found=given[kept], **shared)
-        ours = [Comparison(model=name, found=observable(x.value), **shared) for name, x in models.items()]
-        verdict, closest = judge(own), nearest(own, ours)
-        if not verdict.holds and closest is not None:
-            model, distance = closest
-            verdict = Verdict(
-                holds=False, text=f"{verdict.text}; nearest to {model.model}, {100 * distance:.2g} % away at most"
-            )
-        found.append((own, verdict))
+        ours = [
+            Comparison(model=name, found=observable(x.value), assumption=ASSUMPTIONS[name], **shared)
+            for name, x in models.items()
+        ]
+        verdict, alike = judge(own), nearest(own, ours)
+        if alike is not None:
+            reason = f": {alike.assumption}" if verdict.kind == FAILS and alike.assumption else ""
+            verdict = Verdict(kind=verdict.kind, text=f"{verdict.text}; these are the numbers of {alike.model}{reason}")
+        elif verdict.kind == FAILS:
+            verdict = Verdict(kind=verdict.kind, text=f"{verdict.text}; near none of the models of this report")
+        found.append((own, verdict, ours))
     return found

@@ -17,8 +17,10 @@ QUANTITIES = {
     "torque_efficiency": "hbar/2e",
 }
 """Columns beside `angle`: conductance per area; damping-like torque on the free magnet per volt between the reservoirs,
-sin(angle) included; the same per charge current."""
+sin(angle) included, positive where it pulls towards the fixed magnet; the same per charge current."""
 ANGLE = "angle"
+SMALL_SINE = 1e-9
+"""Of an angle that counts as 0 or 180 degrees."""
 FULL_TURN = 180.0
 """deg; magnets in a plane are described by angles from 0 to this."""
 
@@ -30,6 +32,10 @@ class UserTable:
     name: str
     angle: np.ndarray
     values: dict[str, np.ndarray]
+
+    def judged(self, column: str) -> np.ndarray:
+        """At which angles a column can be judged: there is no torque where the magnets are collinear."""
+        return np.ones(len(self.angle), bool) if column == "conductance" else np.abs(np.sin(self.angle)) > SMALL_SINE
 
 
 def read_user_table(path: str | os.PathLike[str]) -> UserTable:
@@ -46,8 +52,8 @@ def read_user_table(path: str | os.PathLike[str]) -> UserTable:
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.reader(line for line in file if line.strip() and not line.startswith("#")))
-    except (OSError, UnicodeDecodeError) as error:
+            rows = list(csv.reader(line for line in file if line.strip() and not line.lstrip().startswith("#")))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read ({error}); give a CSV file") from None
     if len(rows) < 2:
         raise InputError(f"{path}: no numbers; give a header 'angle,conductance,torque' and a line for every angle")
@@ -64,7 +70,10 @@ def read_user_table(path: str | os.PathLike[str]) -> UserTable:
         raise InputError(f"{path}: angle is in degrees, from 0 to 180, each once; mend the column")
     order = np.argsort(degrees)
     values = {column: numbers[order, n] for n, column in enumerate(header) if column != ANGLE}
-    return UserTable(name=os.path.basename(path), angle=np.deg2rad(degrees[order]), values=values)
+    table = UserTable(name=os.path.basename(path), angle=np.deg2rad(degrees[order]), values=values)
+    if not any(table.judged(column).any() for column in values):
+        raise InputError(f"{path}: torques at 0 and 180 degrees alone, where there is none; give other angles")
+    return table
 
 
 def _numbers(path: str | os.PathLike[str], line: int, row: list[str], columns: int) -> list[float]:
