@@ -22,9 +22,11 @@ MU, NU = np.array([0.2, 0.3, -0.1]), np.array([-0.3, 0.1, 0.4])
 
 def slab(**changes):
     given = {
-        "conductance_up": UP, "conductance_down": DOWN, "mixing_conductance": G, "mixing_conductance_opposite": OPPOSITE,
-        "mixing_transmitted": ON, "mixing_transmitted_back": BACK, "sharvin_left": (1.0, 1.0),
-        "sharvin_right": (1.1, 1.1), "normal_leads": ("left", "right"), "area": AREA, "sharvin_corrected": True,
+        "conductance_up": UP, "conductance_down": DOWN,
+        "mixing_conductance": G, "mixing_conductance_opposite": OPPOSITE,
+        "mixing_transmitted": ON, "mixing_transmitted_back": BACK,
+        "sharvin_left": (1.0, 1.0), "sharvin_right": (1.1, 1.1), "normal_leads": ("left", "right"),
+        "area": AREA, "sharvin_corrected": True,
     }  # fmt: skip
     return InterfaceParameters(**given | changes)
 

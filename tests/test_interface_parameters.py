@@ -449,7 +449,7 @@ def build(*, m=(0, 0, 1), barrier=0, half=0, antiparallel=0, small=0):
     normal = qt.single_band(onsite=5.0 if small else 2.5, **shared)
     magnet = qt.single_band(onsite=5.5 if half else 3.0, exchange=8.0 if half else 0.8, **shared)
     if half:
-        return qt.Stack(left=qt.Lead(normal), right=qt.Lead(magnet, magnetization=m))
+        return qt.Stack(left=qt.Lead(magnet, magnetization=m), right=qt.Lead(normal))
     layers = [qt.Layer(magnet, 2, magnetization=m, magnet="first")]
     if barrier:
         layers.append(qt.Layer(qt.single_band(onsite=9.0, **shared), int(barrier), barrier=True))
@@ -501,7 +501,10 @@ def test_the_driver_takes_barriers_chunks_without_channels_and_half_metals(drive
     d, _, s = driven(small=1, mesh=48)  # 5 chunks of 512 momenta
     assert d.sizes["k"] == 2304
     assert float(d["AR_star"]) == pytest.approx(qt.interface_parameters(s).AR_star, rel=ROUNDING, abs=0)
-    d, printed, s = driven(half=1, m="1,0,0")
+    d, printed, s = driven("--lead", "right", half=1, m="1,0,0")
+    p = qt.interface_parameters(s)
+    np.testing.assert_allclose(d["sharvin"], [p.sharvin_right, p.sharvin_left], rtol=ROUNDING)
+    assert d["g_mix_corrected"].item() == pytest.approx(p.mixing_conductance, rel=ROUNDING, abs=0)
     assert d["conductance_corrected"].values.tolist()[1] == 0
     assert (float(d["AR_star"]), float(d["gamma"])) == (math.inf, 1)
     assert "nan" not in printed

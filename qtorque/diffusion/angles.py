@@ -179,7 +179,7 @@ def _two_magnets(multilayer: Multilayer, free: str | None, fixed: str | None) ->
     movable, reference = multilayer.magnet(free, -1), multilayer.magnet(fixed, 0)
     if movable.name == reference.name:
         raise InputError(f"free and fixed are both magnet {movable.name!r}; name two")
-    require_no_spin_source(multilayer, "torques are not per volt then")
+    require_no_spin_source(multilayer)
     return movable, reference
 
 

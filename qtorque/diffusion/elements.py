@@ -247,7 +247,7 @@ def finite_vector(name: str, value: Vector, unit: str) -> tuple[float, ...]:
         vector = np.asarray(value, dtype=float)
     except (TypeError, ValueError):
         vector = np.empty(0)
-    if vector.shape != (3,) or not np.all(np.isfinite(vector)):
+    if np.iscomplexobj(value) or vector.shape != (3,) or not np.all(np.isfinite(vector)):
         raise InputError(f"{name}={value!r} is not a vector; give three finite numbers in {unit}")
     return tuple(vector.tolist())
 

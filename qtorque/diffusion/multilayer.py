@@ -235,7 +235,7 @@ class MultilayerSolution:
 
         InputError at no voltage, and where an end is a source of spins, which drive a current too.
         """
-        require_no_spin_source(self.multilayer, "the current is not that of the voltage alone")
+        require_no_spin_source(self.multilayer)
         if self.voltage == 0:
             raise InputError("voltage=0: the resistance is a ratio to it; solve with a voltage")
         return self.voltage / self.current_density
@@ -397,10 +397,13 @@ def _normal_first(multilayer: Multilayer, n: int) -> bool:
     return before is None or after is not None
 
 
-def require_no_spin_source(multilayer: Multilayer, reason: str) -> None:
-    """InputError with the reason where an end holds a spin accumulation."""
+def require_no_spin_source(multilayer: Multilayer) -> None:
+    """InputError where an end holds a spin accumulation: nothing is proportional to the voltage then."""
     if any(isinstance(end, Reservoir) and any(end.spin_accumulation) for end in (multilayer.left, multilayer.right)):
-        raise InputError(f"spin_accumulation of an end: {reason}; use solve_multilayer and its current_density")
+        raise InputError(
+            "spin_accumulation of an end: it drives currents and torques too, they are not per volt; use "
+            "solve_multilayer, and current_density and torque of its solution"
+        )
 
 
 def _metal_axis(item: Element | Terminal) -> Vector | None:

@@ -7,8 +7,9 @@ a layer of resistivity 1/sigma, diffusion constant D and relaxation time tau (of
 
 the left factor being the charge of n_up - n_dn per volt (sigma = e^2 nu D, Einstein). mu_s and j_s are continuous
 between layers. Finite volumes in space, of second order in the cell; exact in time: the operator is diagonalised, and
-what is injected goes in a straight line between the times given. The steady state is found by elimination. Valid for normal metals, times above that between
-collisions and lengths above the mean free path; no interface resistance and no drift in a charge current.
+what is injected goes in a straight line between the times given. The steady state is found by elimination. Valid for
+normal metals, times above that between collisions and lengths above the mean free path; no interface resistance and no
+drift in a charge current.
 """
 
 from __future__ import annotations
