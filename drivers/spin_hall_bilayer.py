@@ -89,8 +89,8 @@ def run(options, comm):
         return
     # A fraction of a second: one rank does it all, and there is nothing to stop or to go on with.
     if _stages.is_root(comm):
-        command_line.make_folder(options.output)
         d = diffusion.spin_hall_versus_thickness(b, thickness=options.thicknesses)
+        command_line.make_folder(options.output)
         origin = store.provenance(known, comm, wall_time=time.monotonic() - begin)
         store.save_dataset(d, paths[0], force=force, provenance=origin)
         plot.save_figure(plot.spin_hall_bilayer(d), paths[1], force)

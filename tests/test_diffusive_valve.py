@@ -11,9 +11,20 @@ import pytest
 
 import qtorque as qt
 from qtorque import command_line, llg, store
-from qtorque.diffusion import Interface, Layer, Multilayer, Reservoir, solve_circuit, torque_map
+from qtorque.diffusion import (
+    Circuit,
+    Connection,
+    Interface,
+    Layer,
+    Lead,
+    Multilayer,
+    Reservoir,
+    magnetoresistance,
+    solve_circuit,
+    torque_map,
+)
 from qtorque.export import fit_slonczewski
-from qtorque.units import CONDUCTANCE_QUANTUM_PER_SPIN, NM2
+from qtorque.units import CONDUCTANCE_QUANTUM_PER_SPIN, ELEMENTARY_CHARGE, HBAR, NM2
 
 ROOT = Path(__file__).parents[1]
 VALVE = ROOT / "systems" / "diffusive_spin_valve.py"
@@ -144,6 +155,88 @@ def test_what_the_spin_current_of_the_profile_loses_in_the_free_magnet_is_its_to
     assert abs(lost[1]) > 1e-3
     drop = d["potential"].values[[0, -1]]
     assert drop[0] - drop[1] == pytest.approx(float(across["resistance_area"]), rel=ROUNDING, abs=0)
+
+
+COLLINEAR = """
+from qtorque.diffusion import Interface, Layer, Multilayer, Reservoir
+
+def build(*, thickness=3e-9, mixing_conductance=0.0):
+    F = dict(rho_star=75e-9, beta=0.46, spin_diffusion_length=60e-9, magnetization=(0, 0, 1))
+    wall = Interface(AR_star=0.51e-15, gamma=0.77, mixing_conductance=mixing_conductance or None)
+    spacer = Layer(thickness=5e-9, rho_star=6e-9, spin_diffusion_length=450e-9, name="Cu")
+    first, last = (Layer(thickness=thickness, name=name, **F) for name in ("first", "last"))
+    return Multilayer(left=Reservoir(), elements=[first, wall, spacer, wall, last], right=Reservoir())
+"""
+"""A stack in the notation of Valet and Fert alone."""
+
+
+def test_a_stack_without_mixing_conductances_has_its_magnetoresistance_and_profile_and_no_map(within, tmp_path):
+    system = tmp_path / "valet_fert.py"
+    system.write_text(COLLINEAR)
+    vary = ["--vary", "thickness", "--values", "3e-9,6e-9"]
+    run = within("diffusive_valve", system, *vary, *TINY, "-o", tmp_path / "new" / "x")
+    assert run.returncode == 0, run.stderr
+    names = {path.name for path in (tmp_path / "new").iterdir()}
+    assert names == {"x_diffusion.nc", "x_diffusion.png", "x_thickness.nc", "x_thickness.png"}
+    found = magnetoresistance(command_line.load_system(system, []))
+    assert found.ratio > 0.5
+    assert f"{1e15 * found.parallel:.6g} fOhm m^2 parallel, {1e15 * found.antiparallel:.6g} antiparallel" in run.stdout
+    assert f"{100 * found.ratio:.5g} %" in run.stdout
+    assert run.stdout.count("need mixing_conductance=") == 1
+    d, varied = (store.load_dataset(tmp_path / "new" / f"x_{name}.nc") for name in ("diffusion", "thickness"))
+    assert d.attrs["profile_angle"] == math.pi
+    assert "angle" not in d
+    drop = d["potential"].values[[0, -1]]
+    assert drop[0] - drop[1] == pytest.approx(found.antiparallel, rel=ROUNDING, abs=0)
+    assert set(varied.data_vars) == {"resistance_area_parallel", "resistance_area_antiparallel", "magnetoresistance"}
+    assert varied["magnetoresistance"].values[0] == pytest.approx(found.ratio, rel=ROUNDING, abs=0)
+
+    tilted = within("diffusive_valve", system, "--profile-angle", "1", *TINY, "-o", tmp_path / "y")
+    assert tilted.returncode == 2
+    assert "mixing_conductance" in tilted.stderr or "transverse_decay_length" in tilted.stderr
+    mixed = ["--vary", "mixing_conductance", "--values", "0,1e15"]
+    both = within("diffusive_valve", system, *mixed, *TINY, "-o", tmp_path / "y")
+    assert both.returncode == 2
+    assert "some stacks have torques, others none" in both.stderr
+
+
+def test_a_lumped_magnet_pumps_through_both_faces_less_what_passes(driver):
+    m, omega = np.array([0.0, 0.0, 1.0]), np.array([3e11, 2e11, 0.0])
+    magnet = Interface(
+        AR_star=1e-15, gamma=0.3, magnetization=m, name="free", mixing_conductance=(5 + 0.4j) * 1e14,
+        mixing_conductance_opposite=(7 - 0.3j) * 1e14, mixing_transmitted=(1 + 0.5j) * 1e14,
+        mixing_transmitted_back=(0.5 - 1j) * 1e14,
+    )  # fmt: skip
+    fixed = Interface(AR_star=1e-15, gamma=0.3, magnetization=m, name="fixed", mixing_conductance=3e14)
+    stack = Multilayer(left=Reservoir(), elements=[fixed, magnet], right=Reservoir())
+    G = driver.pumping_conductance(stack, "free")
+    # A second way: the torque of its own pumping on the magnet between sinks.
+    circuit = Circuit(
+        nodes={}, terminals={"a": Reservoir(), "b": Reservoir()},
+        connections=[Connection(source="a", target="b", element=magnet, area=1.0, precession=omega, name="F")],
+    )  # fmt: skip
+    mu = -HBAR / ELEMENTARY_CHARGE * omega
+    expected = HBAR / (2 * ELEMENTARY_CHARGE) * (G.real * np.cross(m, np.cross(mu, m)) + G.imag * np.cross(mu, m))
+    np.testing.assert_allclose(solve_circuit(circuit).torque("F"), expected, rtol=ROUNDING)
+    assert driver.pumping_conductance(stack, "fixed") == pytest.approx(6e14, rel=ROUNDING)
+
+
+def test_a_layer_pumps_through_its_faces_to_normal_metals_only(driver):
+    wall = Interface(
+        AR_star=1e-15, mixing_conductance=5e14 + 1e13j, mixing_conductance_opposite=9e14, mixing_transmitted=1e14
+    )
+    magnet = {"rho_star": 1e-7, "magnetization": (0, 0, 1), "spin_diffusion_length": 1e-8}
+    layer = Layer(thickness=1e-9, transverse_decay_length=1e-9, name="free", **magnet)
+    for elements, right, faces in (
+        ([wall, layer, wall], Reservoir(), 2),
+        ([wall, layer], Reservoir(), 1),
+        ([wall, layer, wall, layer, wall], Reservoir(), 2),
+        ([wall, layer, wall], Lead(transverse_decay_length=1e-9, **magnet), 1),
+    ):
+        stack = Multilayer(left=Reservoir(), elements=elements, right=right)
+        assert driver.pumping_conductance(stack, "free") == pytest.approx(faces * (5e14 + 1e13j), rel=ROUNDING)
+    bare = Multilayer(left=Reservoir(), elements=[layer], right=Reservoir())
+    assert driver.pumping_conductance(bare, "free") is None
 
 
 def test_the_profile_shows_both_sides_of_every_interface(driver, options):

@@ -861,8 +861,9 @@ def test_each_spin_obeys_ohms_law_in_every_layer_and_at_every_interface():
     resolved = found.spin_resolved(z)
     assert resolved.j_up + resolved.j_down == approx(np.full((2, 3), found.current_density), rel=ROUNDING)
     assert (resolved.mu_up + resolved.mu_down) / 2 == approx(found.potential(z), abs=ROUNDING)
-    assert resolved.j_up[0, 0] > resolved.j_down[0, 0]
-    assert resolved.j_up[1, 2] < resolved.j_down[1, 2]
+    # The majority of the thin first magnet is the minority of the thick last one, and the smaller current.
+    assert resolved.j_up[0, 0] < resolved.j_down[0, 0]
+    assert resolved.j_up[1, 2] > resolved.j_down[1, 2]
 
 
 def responses(stack):

@@ -605,7 +605,8 @@ def test_the_driver_stops_and_goes_on_and_writes_one_page_with_every_section(rep
     assert {path.name for path in folder.iterdir()} == files | pictures | {"x_fixed.nc", "x_free.nc"}
     page = Page((folder / "x_validation.html").read_text())
     assert alone(page)
-    assert page.tags.count("img") == 7
+    # Seven figures in files, and one of the user's table.
+    assert page.tags.count("img") == 8
     sections = list(dict.fromkeys(row["section"] for row in rows))
     assert len(sections) == 7
     assert sections[-1] == "Your table mine.csv"
