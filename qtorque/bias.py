@@ -20,6 +20,7 @@ from qtorque import parallel
 from qtorque.bloch import LayeredSystem, as_layered
 from qtorque.brillouin import kmesh as uniform_mesh
 from qtorque.brillouin import require_symmetry
+from qtorque.chain import Chain
 from qtorque.contour import BELOW_SPECTRUM, Fermi, sea_arc, sea_integral
 from qtorque.density_of_states import ladder
 from qtorque.errors import InputError, finite_number
@@ -128,12 +129,12 @@ def spin_torque(
     magnets = (stack.free, stack.fixed)
     bonds = sorted({b for magnet in magnets for b in ends(magnet, last)})
     singular = np.abs(np.sin(angles)) < SMALL_SINE
-    if not _others_collinear(stack):
+    if not others_collinear(stack):
         # A third magnet off the axis exerts a torque at 0 and pi too: vectors as computed, no coefficients there.
         singular[:] = False
     near = [a + step for a in angles[singular] for step in (LIMIT_STEP, 2 * LIMIT_STEP)]
     every = np.array([*angles, *near])
-    directions = [_directions(stack, float(a)) for a in every]
+    directions = [directions_of(stack.chain(a, 0.0), magnets, a) for a in every.tolist()]
     # Of cuts with one spin current between them, such as both ends of a barrier, one is solved for.
     same = _conserved(stack, every, voltages, bonds)
     cuts = Cuts(tuple(bonds[i] for i in dict.fromkeys(same)))
@@ -389,18 +390,17 @@ def _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance):
     return angles, voltages, kset, stack, DEFAULT_TOLERANCE if tolerance is None else tolerance
 
 
-def _others_collinear(stack: LayeredSystem) -> bool:
+def others_collinear(stack: LayeredSystem) -> bool:
     """Whether every magnet besides the free one lies along the fixed one."""
     onsite = stack.chain(0.0, 0.0).onsite
     axes = [onsite[magnet.start].spin_part.axis for magnet in stack.magnets if magnet is not stack.free]
     return all(common_axis(axes[0], axis) is not None for axis in axes)
 
 
-def _directions(stack: LayeredSystem, angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """(m, p) as found in the blocks, checked against the angle asked for."""
-    chain = stack.chain(angle, 0.0)
+def directions_of(chain: Chain, magnets: Sequence[range], angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """(m, p) of the free and the fixed magnet as found in the blocks, checked against the angle asked for."""
     found = []
-    for magnet in (stack.free, stack.fixed):
+    for magnet in magnets:
         axes = [chain.onsite[e].spin_part.axis for e in magnet if chain.onsite[e].spin_part.axis is not None]
         if not axes:
             raise InputError("a magnet has no exchange of its own in its on-site terms; its direction is unknown")

@@ -4,14 +4,12 @@ A small bias opens the window mu +- eV/2 around the Fermi energy, symmetrically,
 f_0 = (f_L + f_R)/2 does not change in first order of V, and all that does is (A_L - A_R)/2 at one energy.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import xarray as xr
 
+from qtorque.bias import directions_of, others_collinear
 from qtorque.bloch import LayeredSystem, as_layered
 from qtorque.brillouin import KSet, as_kset, require_symmetry
-from qtorque.chain import Chain
 from qtorque.conductances import CONDUCTANCE_UNIT
 from qtorque.errors import InputError, finite_number
 from qtorque.parallel import Checkpoint, checkpoint_part, map_chunks
@@ -19,7 +17,6 @@ from qtorque.scattering import chunk_size, require_open_leads
 from qtorque.sweeps import summed
 from qtorque.torque import (
     LIMIT_STEP,
-    PARALLEL_LIMIT,
     SMALL_SINE,
     Cuts,
     conserved,
@@ -156,7 +153,7 @@ class _Response:
         near = [a + step for a in self.angles[self.singular] for step in (LIMIT_STEP, 2 * LIMIT_STEP)]
         self.every = np.array([*angles, *near])
         self.chains = [stack.chain(a) for a in self.every.tolist()]
-        self.directions = np.array([_directions(self.chains[a], self.magnets, x) for a, x in enumerate(self.every)])
+        self.directions = np.array([directions_of(self.chains[a], self.magnets, x) for a, x in enumerate(self.every)])
         # Both sides of a normal spacer carry one spin current, at every angle.
         same = np.max([conserved(chain, self.bonds) for chain in self.chains], axis=0)
         self.cuts = Cuts(tuple(self.bonds[i] for i in np.unique(same)))
@@ -226,7 +223,7 @@ class _Response:
         regular = np.abs(np.sin(self.every)) >= SMALL_SINE
         found = np.full((2, *vectors.shape[:-1]), np.nan)
         found[..., regular] = decompose(vectors[..., regular, :], own[regular], other[regular])
-        if len(self.magnets) == len(self.stack.magnets):
+        if others_collinear(self.stack):
             limits = found[..., count:]
             found[..., np.flatnonzero(self.singular)] = (4 * limits[..., 0::2] - limits[..., 1::2]) / 3
         return found[0, ..., :count], found[1, ..., :count]
@@ -241,19 +238,3 @@ def _require_unshifted(stack: LayeredSystem, angle: float) -> None:
             "linear response: bands of this system shift with the bias, and the Fermi sea responds too; take "
             "spin_torque at small voltages and torkance, or leave out barrier=True"
         )
-
-
-def _directions(chain: Chain, magnets: Sequence[range], angle: float) -> list[np.ndarray]:
-    """Directions of the magnets as found in the blocks, checked against the angle asked for."""
-    found = []
-    for magnet in magnets:
-        axis = next((axis for e in magnet if (axis := chain.onsite[e].spin_part.axis) is not None), None)
-        if axis is None:
-            raise InputError("a magnet has no exchange of its own in its on-site terms; its direction is unknown")
-        found.append(np.array(axis))
-    if abs(float(found[0] @ found[1]) - np.cos(angle)) > PARALLEL_LIMIT:
-        raise InputError(
-            f"params(angle={angle:g}) does not turn the free magnet to that angle from the fixed one; let it point "
-            "along (sin, 0, cos) in the frame of the fixed one"
-        )
-    return found

@@ -55,7 +55,7 @@ LEVELS = {
     "interfaces": 9,
     "diffusion": 10,
     "extraction": 10,
-    "linear_response": 8,
+    "linear_response": 9,
     "llg": 10,
     "export": 11,
     "validation": 11,

@@ -24,8 +24,8 @@ from qtorque.torquemap import TorqueMap
 from qtorque.units import CONDUCTANCE_QUANTUM_PER_SPIN, ELEMENTARY_CHARGE, NM2
 
 SMALL_SINE = 1e-6
-"""Below this |sin(angle)| the coefficients come from their limit: a torque over its sine rounds like 1e-16 over it. They
-have changed by (Lambda SMALL_SINE/2)^2 there."""
+"""Below this |sin(angle)| the coefficients come from their limit: a torque over its sine rounds like 1e-16 over it.
+They have changed by (Lambda SMALL_SINE/2)^2 there."""
 LIMIT_STEPS = (2e-3, 2e-4, 2e-5, 2e-6)
 """rad; distances from 0 and pi at which the limit is sought, from the one that rounds least."""
 LIMIT_AGREEMENT = 1e-9
