@@ -431,7 +431,8 @@ BOTH_SIDES = {"a": Reservoir(voltage=1.0), "b": Reservoir(spin_accumulation=(0.1
                     terminals={"a": Reservoir(spin_accumulation=(0.1, 0, 0)), "b": Reservoir()}),
          "connection 'n-b': .*transverse_decay_length="),
         (circuit_of(link("a", "b", MAGNETIC), nodes=[],
-                    terminals={"a": Lead(magnetization=X, area=1.0, **MAGNET), "b": Reservoir()}), "transverse_decay_length="),
+                    terminals={"a": Lead(magnetization=X, area=1.0, **MAGNET), "b": Reservoir()}),
+         "transverse_decay_length="),
     ],
 )  # fmt: skip
 def test_spins_across_a_magnet_need_a_law(circuit, message):

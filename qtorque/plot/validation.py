@@ -65,7 +65,7 @@ def model_comparison(comparisons: Sequence[Comparison]) -> Figure:
         unit = UNIT_TEXTS.get(first.unit, first.unit)
         power_text = rf"$10^{{{power}}}$ " if power else ""
         text = f"{power_text}{unit}".strip()
-        panel.set_ylabel(f"{quantity} ({text})" if text else quantity, fontsize="small")
+        panel.set_ylabel(f"{quantity}\n({text})" if text else quantity, fontsize="small")
         panel.set_xlabel(f"{first.coordinate} ({first.coordinate_unit})" if first.coordinate else "")
         if not first.coordinate:
             panel.set_xticks([])

@@ -16,6 +16,9 @@ STANDARD_ERRORS = 2.0
 twenty at one point, and more often at one of several."""
 DECISIVE = 0.5
 """A lifted assumption explains a failure where less than this part of the deviation is left."""
+PART_TOLERANCE = 0.25
+"""Of a part of a larger whole, relative to the part: right in sign and size, where it is more than the tolerance of
+the whole."""
 HOLDS, UNDECIDED, FAILS = "holds", "undecided", "fails"
 
 
@@ -98,15 +101,19 @@ class Comparison:
 
     @property
     def verdicts(self) -> np.ndarray:
-        """At every point: "fails" beyond the tolerance and beyond chance, or with the wrong sign; "holds" within the
-        tolerance, with an error bar that is shorter than it; else "undecided"."""
+        """At every point: "fails" beyond the tolerance and beyond chance; "holds" within the tolerance, with an error
+        bar that is shorter than it; else "undecided". A part of a whole has to be right in sign and size as well."""
         assert self.difference_error is not None, "set by __post_init__"
+        assert self.scale is not None, "set by __post_init__"
         chance = STANDARD_ERRORS * self.difference_error
         difference = np.abs(self.found - self.quantum)
         within = np.abs(self.deviation) <= self.tolerance
-        # A part of a larger whole may have the wrong sign within the tolerance of the whole.
-        wrong_sign = (np.sign(self.found) == -np.sign(self.quantum)) & (np.abs(self.quantum) > chance)
-        fails = (difference > chance) & (~within | wrong_sign)
+        if self.scale_name:
+            size = np.abs(self.quantum)
+            matters = size > self.tolerance * np.abs(self.scale)
+            wrong_sign = (np.sign(self.found) == -np.sign(self.quantum)) & (size > chance)
+            within &= ~wrong_sign & ~(matters & (difference > PART_TOLERANCE * size))
+        fails = (difference > chance) & ~within
         short = STANDARD_ERRORS * self.deviation_error <= self.tolerance
         return np.where(fails, FAILS, np.where(within & short, HOLDS, UNDECIDED))
 

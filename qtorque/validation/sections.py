@@ -93,7 +93,11 @@ def summary_table(verdicts: Sequence[tuple[Comparison, Verdict]]) -> Table:
     quantities = list(dict.fromkeys(c.quantity for c, _ in verdicts))
     cells = {(c.quantity, c.model): f"{v.kind} ({100 * c.deviation[c.worst]:+.2g} %)" for c, v in verdicts}
     rows = [[quantity, *(cells.get((quantity, model), "") for model in models)] for quantity in quantities]
-    return Table(caption="Verdicts, with the largest deviation", header=("", *models), rows=rows)
+    return Table(
+        caption="Verdicts, with the largest deviation (of torques: of the whole torque)",
+        header=("", *models),
+        rows=rows,
+    )
 
 
 def regime_table(parts: Parts, spacer: list[InterfaceParameters], thickness: float, cells: int) -> Table:
