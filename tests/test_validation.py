@@ -161,6 +161,14 @@ def test_deviations_are_relative_to_the_scale_and_a_scale_of_zero_excuses_nothin
     assert "where there is none" in judge(compared([1e-3, 2.0], **almost)).text
 
 
+def test_a_part_that_matters_has_to_be_right_to_a_quarter_of_itself():
+    whole = {"scale": np.array([1.0]), "scale_name": "the whole"}
+    # 2.8 % of the whole are 28 % of a part that is a tenth of it, and all of a part that is too small to matter.
+    assert judge(compared([0.128], [0.1], **whole)).kind == "fails"
+    assert judge(compared([0.122], [0.1], **whole)).kind == "holds"
+    assert judge(compared([0.005], [0.025], **whole)).kind == "holds"
+
+
 def test_a_part_of_the_wrong_sign_fails_though_it_is_small_against_the_whole():
     whole = {"scale": np.array([1.0, 1.0]), "scale_name": "the whole"}
     flipped = compared([0.01, 1.0], quantum=[-0.01, 1.0], **whole)

@@ -126,7 +126,7 @@ class Comparison:
     @property
     def worst(self) -> int:
         """The point of the largest deviation among those that decide the verdict."""
-        size = np.abs(np.nan_to_num(self.deviation, posinf=np.inf))
+        size = np.abs(self.deviation)
         if self.verdict == UNDECIDED:
             size = size + STANDARD_ERRORS * self.deviation_error
         return int(np.argmax(np.where(self.verdicts == self.verdict, size, -1.0)))
