@@ -78,7 +78,8 @@ def sections_of(options, settings, tables, found, clean):
         # Magnets and spacers of one comparison have the same configurations.
         spacer = points[n, w][1]
         some = validation.Parts(fixed=parts.fixed[: len(spacer)], free=parts.free[: len(spacer)])
-        return validation.angular_models(some, spacers, spacer, n * height, angle)
+        # Of another disorder there is one thickness, and no resistivity from others.
+        return validation.angular_models(some, spacers if w == width else {}, spacer, n * height, angle)
 
     def ratio(n, w):
         return validation.mean_free_paths(points[n, w][1], n * height)
@@ -102,7 +103,9 @@ def sections_of(options, settings, tables, found, clean):
         "specular": clean[0],
     }  # fmt: skip
     if found["phase"] is not None:
-        comparisons["phase"] = validation.single_magnet_comparisons(*found["phase"], ratio(*own))
+        comparisons["phase"] = validation.single_magnet_comparisons(
+            *found["phase"], validation.mean_free_paths(found["phase"][2], count * height)
+        )
     # The clean spacer has a figure of its own kind.
     figures = {name: plot.model_comparison(c) for name, c in comparisons.items() if name != "specular"}
     figures |= {"spacer": plot.spacer_resistance(line), "specular": plot.specular_spacer(clean[1])}

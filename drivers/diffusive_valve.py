@@ -45,11 +45,13 @@ SUMMARY = {
 
 def load(options, **changed):
     """The multilayer with some parameters changed."""
-    from qtorque.diffusion import Multilayer
+    from qtorque.diffusion import Layer, Multilayer
     from qtorque.errors import InputError
 
     texts = [f"{name}={value!r}" for name, value in changed.items()]
     multilayer = command_line.load_system(options.system, [*options.set, *texts])
+    if isinstance(multilayer, Multilayer) and not any(isinstance(e, Layer) for e in multilayer.elements):
+        raise InputError(f"system={options.system!r}: a stack of interfaces alone has no profile; add a layer")
     if not isinstance(multilayer, Multilayer):
         raise InputError(
             f"system={options.system!r}: build() returns a {type(multilayer).__name__}; give a system that returns a "

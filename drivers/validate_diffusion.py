@@ -94,20 +94,34 @@ def sampling_of(options, configurations):
 def check(options, tables, settings):
     """InputError for all that a study would refuse, before the first of them."""
     import qtorque as qt
+    from qtorque import validation
     from qtorque.errors import InputError
 
     angles_of(options, tables)
     for configurations in (options.configurations, options.sweep_configurations):
         sampling_of(options, configurations)
-    for name, least in (("momenta", 1), ("specular_layers", 1), ("seed", 0)):
+    if options.sweep_configurations > options.configurations:
+        raise InputError(
+            f"--sweep-configurations {options.sweep_configurations} is more than --configurations "
+            f"{options.configurations}; the magnets of a comparison are those of the same configurations"
+        )
+    for name, least in (("momenta", 1), ("specular_layers", 2), ("seed", 0)):
         if getattr(options, name) < least:
             option = name.replace("_", "-")
             raise InputError(f"--{option} {getattr(options, name)}: too small; give {least} or more")
-    qt.kmesh(options.specular_kmesh)
-    command_line.load_system(options.specular_system, ["spacer_layers=0"])
+    for option, given, varied in (
+        ("--specular-set", options.specular_set, ("spacer_layers",)),
+        ("--field-like-set", options.field_like_set, NEEDED),
+    ):
+        taken = [setting for setting in given if setting.partition("=")[0] in varied]
+        if taken:
+            raise InputError(f"{option} {taken[0]} is what the study varies or shares with the valve; leave it out")
     layers, widths = swept(options, settings)
     builder(options)(spacer_layers=layers[0], disorder=widths[0])
     builder(options, field_like_settings(options))()
+    # The clean spacer has its model from the interface alone.
+    interface = specular_build(options)(0)
+    validation.antiparallel_sums(qt.solve(interface, energy=options.energy, kmesh=qt.kmesh(options.specular_kmesh)))
 
 
 def angles_of(options, tables):
@@ -215,26 +229,6 @@ def estimate(options, settings, tables):
     work = f"validation: {full} configurations of {len(angles)} angles, {others} at other thicknesses and disorder"
     seconds = full * (valve + SLABS * slab) + others * (valve + slab)
     return f"{work}, about {seconds:.3g} s on one core", seconds
-
-
-def check_numbers(options):
-    """InputError for what would end the run late: numbers out of range, a clean spacer that has no model."""
-    import qtorque as qt
-    from qtorque import validation
-    from qtorque.errors import InputError
-
-    for name, least in (("momenta", 1), ("specular_layers", 2), ("specular_kmesh", 1), ("seed", 0)):
-        if getattr(options, name) < least:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: give {least} or more")
-    for configurations in (options.configurations, options.sweep_configurations):
-        sampling_of(options, configurations)
-    if options.sweep_configurations > options.configurations:
-        raise InputError(
-            f"--sweep-configurations {options.sweep_configurations} is more than --configurations "
-            f"{options.configurations}; the magnets of a comparison are those of the same configurations"
-        )
-    interface = specular_build(options)(0)
-    validation.antiparallel_sums(qt.solve(interface, energy=options.energy, kmesh=qt.kmesh(options.specular_kmesh)))
 
 
 def run(options, comm):

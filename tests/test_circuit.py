@@ -381,9 +381,7 @@ def test_what_is_no_circuit_is_refused_with_its_mend(make, message):
 OBLIQUE = np.array([0.36, 0.48, 0.8])
 
 
-@pytest.mark.parametrize(
-    ("first", "second"), [(Z, X), (OBLIQUE, (0.8, -0.6, 0.0)), ((0.6, 0.0, 0.8), OBLIQUE), (OBLIQUE, OBLIQUE)]
-)
+@pytest.mark.parametrize(("first", "second"), [(Z, X), (OBLIQUE, (0.8, -0.6, 0.0)), ((0.6, 0.0, 0.8), OBLIQUE)])
 def test_spins_that_have_no_way_out_of_a_node_are_refused(first, second):
     closed = dataclasses.replace(FERRO, mixing_conductance=0.0)
     walls = [
@@ -467,6 +465,32 @@ def test_a_magnetic_lead_without_decay_length_takes_no_transverse_spin_in():
     walls = [link(end, "n", dataclasses.replace(MIXED, magnetization=m)) for end, m in (("a", Z), ("b", X))]
     found = solve_circuit(Circuit(nodes={"n": Node()}, terminals=ends, connections=walls))
     assert abs(found.spin_accumulation("b") @ np.array([0.0, 1.0, 1.0])) < CLOSED_FORM * abs(found.potential("a"))
+
+
+def test_a_precessing_interface_on_a_magnetic_lead_needs_a_law_for_what_it_pumps():
+    wall = dataclasses.replace(MIXED, magnetization=Z)
+    lead = Lead(magnetization=Z, area=1.0, **MAGNET)
+    for precession, refused in (((1e10, 0.0, 0.0), True), ((0.0, 0.0, 1e10), False)):
+        pumping = Circuit(
+            nodes={}, terminals={"a": Reservoir(voltage=1.0), "b": lead},
+            connections=[link("a", "b", wall, precession=precession)],
+        )  # fmt: skip
+        if refused:
+            with pytest.raises(InputError, match="magnetic lead"):
+                solve_circuit(pumping)
+        else:
+            assert solve_circuit(pumping).current("a-b") > 0
+
+
+def test_along_one_axis_no_mixing_conductance_matters_not_even_none():
+    def current(mixing):
+        wall = dataclasses.replace(FERRO, mixing_conductance=mixing, magnetization=OBLIQUE)
+        ends = {"a": Reservoir(voltage=1.0), "b": Reservoir()}
+        chain = circuit_of(link("a", "n", wall), link("n", "b", wall), terminals=ends)
+        return solve_circuit(chain).current("a-n")
+
+    assert current(0.0) == approx(current(None), rel=CLOSED_FORM)
+    assert current(3e14) == approx(current(None), rel=CLOSED_FORM)
 
 
 def test_a_magnetic_lead_takes_up_the_torque_of_what_flows_into_it():

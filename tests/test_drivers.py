@@ -306,6 +306,13 @@ BAD_INPUT = [
     ("validate_diffusion", ["--specular-kmesh", "0"], "kmesh"),
     ("validate_diffusion", ["--specular-layers", "0"], "layers"),
     ("validate_diffusion", ["--seed", "-1"], "seed"),
+    ("validate_diffusion", ["--specular-layers", "1"], "specular-layers 1"),
+    ("validate_diffusion", ["--configurations", "20", "--sweep-configurations", "60"], "is more than --configurations"),
+    ("validate_diffusion", ["--specular-set", "onsite_normal=50"], "no open channel"),
+    ("validate_diffusion", ["--specular-set", "spacer_layers=3"], "--specular-set spacer_layers=3"),
+    ("validate_diffusion", ["--field-like-set", "disorder=3"], "--field-like-set disorder=3"),
+    ("validate_diffusion", ["--thicknesses", "4.5"], "--thicknesses"),
+    ("validate_diffusion", ["--thicknesses", "6"], "--thicknesses 6"),
     ("validate_diffusion", ["--set", "free_layers=1"], "free_layers"),
     ("validate_diffusion", ["--field-like-set", "no_such=1"], "no_such"),
 ]

@@ -1215,3 +1215,12 @@ def stack_of(*elements, **ends):
 def test_bad_input_is_refused_with_its_mend(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_a_lumped_magnet_beside_a_magnet_of_another_direction_is_refused():
+    magnet = Layer(thickness=2e-9, rho_star=7.5e-8, beta=0.4, spin_diffusion_length=6e-8, magnetization=(0, 0, 1))
+    face = Interface(AR_star=1e-15, gamma=0.5, mixing_conductance=5e14, magnetization=(1, 0, 0))
+    with pytest.raises(InputError, match="lumped into an interface lies between normal metals"):
+        Multilayer(left=Reservoir(), elements=[magnet, face], right=Reservoir())
+    along = dataclasses.replace(face, magnetization=(0, 0, 1))
+    assert len(Multilayer(left=Reservoir(), elements=[magnet, along], right=Reservoir()).magnets) == 1

@@ -178,6 +178,11 @@ def test_a_part_of_the_wrong_sign_fails_though_it_is_small_against_the_whole():
     assert judge(noisy).kind == "holds"
 
 
+def test_rounding_of_a_part_that_is_not_there_has_no_sign():
+    whole = {"scale": np.array([1.0]), "scale_name": "the whole", "quantum_error": np.array([1e-18])}
+    assert judge(compared([-1e-17], [2e-17], **whole)).kind == "holds"
+
+
 def test_a_comparison_refuses_what_is_not_finite_or_empty():
     with pytest.raises(InputError, match="found is not finite"):
         compared([np.nan, 1.0])

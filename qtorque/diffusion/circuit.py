@@ -271,8 +271,8 @@ def solve_circuit(circuit: Circuit) -> CircuitSolution:
     m = axes_or_default(axes)
     precession = np.array([_across(c.precession, axis) for c, axis in zip(connections, m, strict=True)])
     fed = {places[name]: node.spin_current for name, node in circuit.nodes.items()}
-    require_transverse_laws(elements, axes, pairs, terminals, names, fed=fed, precession=precession)
-    Y = admittances(elements, m, [True] * len(elements)) * area[:, None, None, None, None]
+    across = require_transverse_laws(elements, axes, pairs, terminals, names, fed=fed, precession=precession)
+    Y = admittances(elements, m, [True] * len(elements), across=across) * area[:, None, None, None, None]
     conditions = [
         at_node(node.spin_flip_conductance, np.array([node.charge_current, *node.spin_current]))
         for node in circuit.nodes.values()
@@ -330,7 +330,7 @@ def require_transverse_laws(
     *,
     fed: Mapping[int, Vector],
     precession: np.ndarray,
-) -> None:
+) -> bool:
     """InputError where spin across a magnetisation can arise and an element does not say what becomes of it.
 
     Where all magnetisations and sources lie on one axis there is none. Otherwise a magnetic interface needs a mixing
@@ -342,6 +342,10 @@ def require_transverse_laws(
         Spin currents from outside, by place.
     precession : (elements, 3)
         Of each element across its axis, rad/s.
+
+    Returns
+    -------
+    Whether there can be spin across the one axis; where there cannot, no mixing conductance matters.
     """
     ends = terminals.values()
     vectors = [axis for axis in axes if axis is not None]
@@ -349,7 +353,7 @@ def require_transverse_laws(
     vectors += [end.spin_accumulation for end in ends if isinstance(end, Reservoir) and any(end.spin_accumulation)]
     vectors += [source for source in [*fed.values(), *precession] if np.any(source)]
     if all(one_axis(vectors[0], vector) for vector in vectors):
-        return
+        return False
     at: dict[int, list[int]] = {}
     for number, pair in enumerate(pairs):
         for place in pair:
@@ -374,13 +378,17 @@ def require_transverse_laws(
         )
 
     for place, end in terminals.items():
-        if isinstance(end, Lead) and end.magnetization is not None and end.transverse_decay_length is None:
-            beside = [(axes[n], elements[n]) for n in at.get(place, [])]
-            if not all(one_axis(end.magnetization, axis) and _lets_nothing_in(element) for axis, element in beside):
-                raise InputError(
-                    "a magnetic lead across other magnets or sources needs transverse_decay_length=, or an interface "
-                    "with mixing_conductance= and none transmitted at its face"
-                )
+        if not isinstance(end, Lead) or end.magnetization is None or end.transverse_decay_length is not None:
+            continue
+        closed_off = (
+            one_axis(end.magnetization, axes[n]) and _lets_nothing_in(elements[n]) and not np.any(precession[n])
+            for n in at.get(place, [])
+        )
+        if not all(closed_off):
+            raise InputError(
+                "a magnetic lead across other magnets or sources needs transverse_decay_length=, or an interface with "
+                "mixing_conductance= and none transmitted at its face"
+            )
     for number, element in enumerate(elements):
         if axes[number] is None:
             continue
@@ -392,6 +400,7 @@ def require_transverse_laws(
             )
         if isinstance(element, Interface) and element.mixing_conductance is None and not inside:
             raise InputError(f"{names[number]}: mixing_conductance=None across other magnets or sources; give one")
+    return True
 
 
 def _lets_nothing_in(element: Element) -> bool:

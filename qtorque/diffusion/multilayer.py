@@ -96,8 +96,14 @@ class Multilayer:
         """The magnetisation of every element, None of a normal one."""
         found = [element.magnetization for element in self.elements]
         for n, element in enumerate(self.elements):
-            if isinstance(element, Interface) and element.magnetization is None:
-                beside = [axis for axis in self._neighbours(n) if axis is not None]
+            beside = [axis for axis in self._neighbours(n) if axis is not None]
+            if isinstance(element, Interface) and element.magnetization is not None:
+                if not all(_parallel(element.magnetization, axis) for axis in beside):
+                    raise InputError(
+                        f"{self._name(n)} has a magnetization of its own beside a magnet of another direction; put a "
+                        "normal layer between, a magnet lumped into an interface lies between normal metals"
+                    )
+            elif isinstance(element, Interface):
                 if len(beside) == 2 and not _parallel(*beside):
                     raise InputError(
                         f"{self._name(n)} lies between two magnets of different directions; put a normal layer between"
@@ -381,8 +387,10 @@ def _solved(multilayer: Multilayer, voltage: float) -> MultilayerSolution:
     held = [dataclasses.replace(end, voltage=volts) for end, volts in zip((left, right), given, strict=True)]
     names = [multilayer._name(n) for n in range(count)]
     at_rest = np.zeros((count, 3))
-    require_transverse_laws(elements, axes, pairs, {0: left, count: right}, names, fed={}, precession=at_rest)
-    Y = admittances(elements, axes_or_default(axes), [_normal_first(multilayer, n) for n in range(count)])
+    ends = {0: left, count: right}
+    across = require_transverse_laws(elements, axes, pairs, ends, names, fed={}, precession=at_rest)
+    first = [_normal_first(multilayer, n) for n in range(count)]
+    Y = admittances(elements, axes_or_default(axes), first, across=across)
     scale = typical(Y)
     inner = at_node(0.0, np.zeros(COMPONENTS))
     conditions = [terminal_condition(held[0], scale), *[inner] * (count - 1), terminal_condition(held[1], scale)]

@@ -70,7 +70,9 @@ def wave_number(metal: Layer | Lead) -> complex:
     return complex(np.sqrt(1 / length**2 + 1j / metal.precession_length**2))
 
 
-def admittances(elements: Sequence[Element], axes: np.ndarray, normal_first: Sequence[bool]) -> np.ndarray:
+def admittances(
+    elements: Sequence[Element], axes: np.ndarray, normal_first: Sequence[bool], *, across: bool
+) -> np.ndarray:
     """Y of every element per area, S/m^2: (elements, 2, 4, 2, 4), sides and components of current, then of potential.
 
     Parameters
@@ -81,6 +83,8 @@ def admittances(elements: Sequence[Element], axes: np.ndarray, normal_first: Seq
         The magnetisation of each; any direction where it has none.
     normal_first : n
         Whether the side whose mixing conductance an interface names comes first.
+    across
+        Whether there is spin across the axis. If there is none, mixing conductances do not matter, 0 included.
     """
     R = np.array([element.resistance for element in elements])
     beta = np.array([element.asymmetry for element in elements])
@@ -89,8 +93,8 @@ def admittances(elements: Sequence[Element], axes: np.ndarray, normal_first: Seq
     charge = 1 / (R * (1 - beta**2))
     # As currents into the element, first and second side.
     same, other = through + loss, -through
-    transverse = _transverse(elements, R, same, other, normal_first)
-    across = IDENTITY - axes[:, :, None] * axes[:, None, :]
+    transverse = _transverse(elements, R, same, other, normal_first, across)
+    projected = IDENTITY - axes[:, :, None] * axes[:, None, :]
     turned = np.cross(axes[:, None, :], IDENTITY).transpose(0, 2, 1)  # turned @ v = m x v
     Y = np.empty((len(R), 2, COMPONENTS, 2, COMPONENTS))
     for a in range(2):
@@ -102,11 +106,11 @@ def admittances(elements: Sequence[Element], axes: np.ndarray, normal_first: Seq
             Y[:, a, 0, b, 0] = g
             Y[:, a, 0, b, 1:] = (g * beta / 2)[:, None] * axes
             Y[:, a, 1:, b, 0] = (g * beta)[:, None] * axes
-            Y[:, a, 1:, b, 1:] = along[:, None, None] * (IDENTITY - across) + t.real * across + t.imag * turned
+            Y[:, a, 1:, b, 1:] = along[:, None, None] * (IDENTITY - projected) + t.real * projected + t.imag * turned
     return Y
 
 
-def _transverse(elements, R, same, other, normal_first) -> np.ndarray:
+def _transverse(elements, R, same, other, normal_first, across: bool) -> np.ndarray:
     """Complex currents into each element per transverse accumulation, in the frame of its axis: (elements, 2, 2)."""
     result = np.empty((len(elements), 2, 2), dtype=complex)
     result[:, 0, 0] = result[:, 1, 1] = same
@@ -120,7 +124,7 @@ def _transverse(elements, R, same, other, normal_first) -> np.ndarray:
         result[entered, 0, 0] = result[entered, 1, 1] = (passing(x) + lost(x)) / (2 * R[entered])
         result[entered, 0, 1] = result[entered, 1, 0] = -passing(x) / (2 * R[entered])
     for n, element in enumerate(elements):
-        if isinstance(element, Interface) and element.mixing_conductance is not None:
+        if across and isinstance(element, Interface) and element.mixing_conductance is not None:
             order = [0, 1] if normal_first[n] else [1, 0]
             # Im G turns the accumulation the way mu_s x m points, the negative sense about m.
             result[n] = element.mixing.conj()[np.ix_(order, order)]

@@ -19,6 +19,8 @@ DECISIVE = 0.5
 PART_TOLERANCE = 0.25
 """Of a part of a larger whole, relative to the part: right in sign and size, where it is more than the tolerance of
 the whole."""
+SMALLEST_PART = 1e-3
+"""Of a whole: a smaller part has no sign worth a verdict, it may be rounding of what symmetry forbids."""
 HOLDS, UNDECIDED, FAILS = "holds", "undecided", "fails"
 
 
@@ -111,7 +113,8 @@ class Comparison:
         if self.scale_name:
             size = np.abs(self.quantum)
             matters = size > self.tolerance * np.abs(self.scale)
-            wrong_sign = (np.sign(self.found) == -np.sign(self.quantum)) & (size > chance)
+            there = (size > chance) & (size > SMALLEST_PART * np.abs(self.scale))
+            wrong_sign = (np.sign(self.found) == -np.sign(self.quantum)) & there
             within &= ~wrong_sign & ~(matters & (difference > PART_TOLERANCE * size))
         fails = (difference > chance) & ~within
         short = STANDARD_ERRORS * self.deviation_error <= self.tolerance

@@ -180,7 +180,8 @@ def angular_models(
     Parameters
     ----------
     spacers
-        Samples by thickness (m): the one resistivity of all but this valve's own is that of the drift-diffusion model.
+        Samples by thickness (m): the one resistivity of all but this valve's own is that of the drift-diffusion model,
+        which is left out where there is no other.
     spacer, thickness
         The spacer of this valve; its own resistance is that of circuit theory.
     """
@@ -202,19 +203,18 @@ def angular_models(
 
     # A model that knew the resistance of this very spacer would repeat circuit theory.
     others = {t: rows for t, rows in spacers.items() if rows is not spacer}
-    resistivity = resistivity_of(others)
 
     def diffusive(fixed, free, *alone) -> np.ndarray:
-        rho = float(resistivity(*alone))
+        rho = float(resistivity_of(others)(*alone))
         stack = valve(mean_parameters(fixed), mean_parameters(free), layer(rho * thickness))
         return _with_magnetoresistance(predictions(stack, angle))
 
-    return {
-        CIRCUIT: model(unchanged),
-        DIFFUSION: jackknife(diffusive, parts.fixed, parts.free, *(others[t] for t in sorted(others))),
-        UNCORRECTED: model(unchanged, sharvin_corrected=False),
-        THICK: model(without_transmission),
-    }
+    found = {CIRCUIT: model(unchanged)}
+    if others:
+        found[DIFFUSION] = jackknife(diffusive, parts.fixed, parts.free, *(others[t] for t in sorted(others)))
+    found[UNCORRECTED] = model(unchanged, sharvin_corrected=False)
+    found[THICK] = model(without_transmission)
+    return found
 
 
 ASSUMPTIONS = {CIRCUIT: "", UNCORRECTED: NO_CORRECTION, THICK: THICK_MAGNET, DIFFUSION: OHMIC}
