@@ -192,13 +192,14 @@ def run(options, comm):
     system = as_layered(command_line.load_system(options.system, options.set))
     mesh = qt.kmesh(options.kmesh)
     require_open_leads(system.chain(), mesh, options.energy)
+    configuration = _stages.configuration(options)
+    force = command_line.may_replace(options, configuration)
+    data, picture = command_line.output_files(options.output, ENDINGS, force)
+    # A few momenta are solved to see whether there is one magnet: after all that needs no solve has been refused.
     few, why = of_one_magnet(system, options.energy, mesh)
     one_magnet = few is not None
     at = functools.partial(observe, system=system, energy=options.energy, lead=options.lead, one_magnet=one_magnet)
     finish = functools.partial(complete, lead=options.lead, few=few, why=why)
-    configuration = _stages.configuration(options)
-    force = command_line.may_replace(options, configuration)
-    data, picture = command_line.output_files(options.output, ENDINGS, force)
     if options.dry_run:
         if _stages.is_root(comm):
             _stages.report_dry_run([_stages.k_resolved_estimate(at, mesh)], comm)

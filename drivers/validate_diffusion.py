@@ -94,10 +94,10 @@ def sampling_of(options, configurations):
 def check(options, tables, settings):
     """InputError for all that a study would refuse, before the first of them."""
     import qtorque as qt
-    from qtorque import validation
     from qtorque.errors import InputError
 
     angles_of(options, tables)
+    qt.kmesh(options.specular_kmesh)
     for configurations in (options.configurations, options.sweep_configurations):
         sampling_of(options, configurations)
     if options.sweep_configurations > options.configurations:
@@ -119,7 +119,13 @@ def check(options, tables, settings):
     layers, widths = swept(options, settings)
     builder(options)(spacer_layers=layers[0], disorder=widths[0])
     builder(options, field_like_settings(options))()
-    # The clean spacer has its model from the interface alone.
+
+
+def check_clean_spacer(options):
+    """InputError where the clean spacer has no model, which it has from the interface alone."""
+    import qtorque as qt
+    from qtorque import validation
+
     interface = specular_build(options)(0)
     validation.antiparallel_sums(qt.solve(interface, energy=options.energy, kmesh=qt.kmesh(options.specular_kmesh)))
 
@@ -246,6 +252,7 @@ def run(options, comm):
     }
     force = command_line.may_replace(options, configuration)
     paths = command_line.output_files(options.output, ENDINGS, force)
+    check_clean_spacer(options)
     if options.dry_run:
         if _stages.is_root(comm):
             _stages.report_dry_run([estimate(options, settings, tables)], comm)
