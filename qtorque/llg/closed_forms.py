@@ -50,6 +50,8 @@ class Slonczewski:
 
     the parametrisation of mumax3 (A. Vansteenkiste et al., AIP Adv. 4, 107133 (2014)). J > 0 drives electrons from the
     fixed magnet to the free one and pulls m towards p if P > 0. Valid where the torque is linear in the current.
+    At Lambda = 1 every electron carries P hbar/2. A symmetric valve of circuit theory, whose interfaces have the
+    polarisation gamma, has P = gamma/2 here; Slonczewski's own P of 2002 is that gamma (from memory).
 
     Parameters
     ----------
