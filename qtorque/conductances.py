@@ -317,6 +317,11 @@ def _along_magnets(s: Scattering, block: np.ndarray, p: int, q: int) -> np.ndarr
     """Amplitudes with the spins of both leads along the magnet nearest to the source q, not along the leads' axes."""
     axis = s.magnet_axes[q]
     assert axis is not None, "_require_normal has refused magnets that are not collinear"
+    return along(s, block, p, q, axis)
+
+
+def along(s: Scattering, block: np.ndarray, p: int, q: int, axis: tuple[float, float, float]) -> np.ndarray:
+    """Amplitudes from lead q to lead p with the spins of both along one axis, not along the leads' own."""
     if all(common_axis(axis, tuple(s.lead_axes[n])) and np.dot(axis, s.lead_axes[n]) > 0 for n in (p, q)):
         return block
     out, into = (adjoint(su2(axis)) @ su2(s.lead_axes[n]) for n in (p, q))

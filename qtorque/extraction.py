@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from qtorque.conductances import (
+    along,
     conductance,
     k_average,
     mixing_conductance,
@@ -33,7 +34,6 @@ from qtorque.errors import InputError
 from qtorque.green import common_axis
 from qtorque.interfaces import SIDES, InterfaceParameters
 from qtorque.scattering import Scattering
-from qtorque.single_channel import frame_of
 
 TRANSPARENT = 1e-10
 """Share of a resistance that is not the contacts': below it is rounding, and the interface is taken as transparent."""
@@ -208,10 +208,5 @@ def _along(s: Scattering, axis: tuple[float, float, float]) -> Scattering:
     axes = [tuple(own.tolist()) for own in s.lead_axes]
     if all(common_axis(axis, own) and np.dot(axis, own) > 0 for own in axes):
         return s
-    frames = [frame_of(axis, own) for own in axes]
-    amplitudes = {
-        (p, q): np.einsum("tx,ktsab,sy->kxyab", frames[p].conj(), s.amplitudes[p, q], frames[q], optimize=True)
-        for p in range(2)
-        for q in range(2)
-    }
+    amplitudes = {(p, q): along(s, s.amplitudes[p, q], p, q, axis) for p in range(2) for q in range(2)}
     return dataclasses.replace(s, amplitudes=amplitudes, lead_axes=np.array([axis, axis]))
