@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from qtorque.extraction import interface_parameters, without_sharvin_resistance
     from qtorque.interfaces import InterfaceParameters
     from qtorque.linear_response import k_resolved_torkance, linear_torkance
-    from qtorque.materials import Material, single_band
+    from qtorque.materials import Material, arithmetic_mean, geometric_mean, single_band, slater_koster
     from qtorque.scattering import Scattering, solve
     from qtorque.stack import Layer, Lead, Stack
     from qtorque.supercell import in_plane_supercell, site_generator
@@ -65,7 +65,10 @@ _HOME = {
     "k_resolved_torkance": "linear_response",
     "linear_torkance": "linear_response",
     "Material": "materials",
+    "arithmetic_mean": "materials",
+    "geometric_mean": "materials",
     "single_band": "materials",
+    "slater_koster": "materials",
     "Scattering": "scattering",
     "solve": "scattering",
     "Layer": "stack",
@@ -87,8 +90,10 @@ __all__ = [
     "Scattering",
     "Stack",
     "TorqueMap",
+    "arithmetic_mean",
     "complex_bands",
     "conductance",
+    "geometric_mean",
     "in_plane_supercell",
     "interface_parameters",
     "interlayer_coupling",
@@ -107,6 +112,7 @@ __all__ = [
     "sharvin_conductance",
     "single_band",
     "site_generator",
+    "slater_koster",
     "solve",
     "spin_torque",
     "thermopower",

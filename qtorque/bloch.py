@@ -82,6 +82,9 @@ class LayeredSystem:
         The matrix elements of the builders, sorted into blocks.
     probe
         Parameters at which touching magnets point in different directions.
+    magnetizations
+        Names of the parameters that hold the directions of magnets: what changes sign with all of them is the exchange.
+        Needed where spin-orbit coupling hides it; else it is the part of H that depends on spin.
     """
 
     builders: tuple[kwant.Builder, kwant.Builder, kwant.Builder]
@@ -94,6 +97,7 @@ class LayeredSystem:
     dimensions: tuple[int, ...]
     terms: tuple[_Term, ...]
     probe: Mapping
+    magnetizations: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"LayeredSystem({self.layers} layers, {len(self.terms)} matrix elements)"
@@ -119,12 +123,15 @@ class LayeredSystem:
         """
         runs: list[range] = []
         previous = None
-        for e, block in enumerate(self._evaluate(self.probe).onsite):
-            axis = block.spin_part.axis
-            if not block.spin_part.collinear:
+        chain = self._evaluate(self.probe)
+        for e in range(len(chain.onsite)):
+            part = chain.exchange_of(e).spin_part
+            axis = part.axis
+            if not part.collinear:
                 raise InputError(
                     f"{self._place(e)} has no single direction of its exchange; where hoppings reach beyond the next "
-                    "monolayer, end the region in more layers of the lead, so that no principal layer holds two magnets"
+                    "monolayer, end the region in more layers of the lead, so that no principal layer holds two "
+                    "magnets; of a lattice with spin-orbit coupling name the parameters of the magnets, magnetizations="
                 )
             if axis is not None and previous is not None and np.dot(axis, previous) > 1 - PARALLEL_TOLERANCE:
                 runs[-1] = range(runs[-1].start, e + 1)
@@ -152,6 +159,15 @@ class LayeredSystem:
         return self.magnets[index]
 
     def _evaluate(self, params: Mapping) -> Chain:
+        chain = self._blocks(params)
+        if not self.magnetizations or all(f.spin_part.collinear for f in chain.onsite):
+            return chain
+        opposite = {name: -np.asarray(params[name], dtype=float) for name in self.magnetizations}
+        reversed_chain = self._blocks({**params, **opposite})
+        return replace(chain, exchange=tuple(map(_odd_part, chain.onsite, reversed_chain.onsite)))
+
+    def _blocks(self, params: Mapping) -> Chain:
+        """The blocks without a separate exchange."""
         blocks: dict[tuple[int, int], dict[tuple[int, int], np.ndarray]] = {}
         for term in self.terms:
             value = term.evaluate(params)
@@ -197,6 +213,7 @@ def layered(
     fixed: int = 0,
     free: int = -1,
     layer_names: tuple[str, ...] | None = None,
+    magnetizations: tuple[str, ...] = (),
 ) -> LayeredSystem:
     """Read the layers of a stack written in plain Kwant.
 
@@ -215,6 +232,9 @@ def layered(
         Numbers of the fixed and the free magnet, counted from the left (negative: from the right).
     layer_names
         Labels of the monolayers of the region.
+    magnetizations
+        Names of the parameters that are directions of magnets, of a lattice with spin-orbit coupling; the exchange is
+        what changes sign with all of them.
 
     Raises
     ------
@@ -252,6 +272,7 @@ def layered(
         dimensions=tuple(dimensions[e] for e in range(len(groups) + 2)),
         terms=terms,
         probe=get(PROBE_ANGLE, 0.0),
+        magnetizations=tuple(magnetizations),
     )
     system.chain()
     return system
@@ -263,8 +284,13 @@ def as_layered(system) -> LayeredSystem:
         return system
     if not isinstance(system, Stack):
         raise InputError(f"{type(system).__name__} is no stack; give a qt.Stack or the result of qt.layered(...)")
-    made = layered(*system.builders(), params=system.params, layer_names=tuple(m.label for m in system.monolayers))
     names = list(system.magnets)
+    made = layered(
+        *system.builders(),
+        params=system.params,
+        layer_names=tuple(m.label for m in system.monolayers),
+        magnetizations=tuple(f"m_{name}" for name in names),
+    )
     roles = [names.index(n) if n in names else i for n, i in ((system.fixed_magnet, 0), (system.free_magnet, -1))]
     # Every magnet in a direction of its own, so that touching magnets are told apart.
     directions = {f"m_{n}": (np.sin(i + 0.5), 0.0, np.cos(i + 0.5)) for i, n in enumerate(names)}
@@ -425,6 +451,15 @@ def _height(site, up: np.ndarray) -> float:
 def _parameters(value, sites: int) -> tuple[str, ...]:
     """Names of the Kwant parameters of a value function, after its sites."""
     return tuple(inspect.signature(value).parameters)[sites:] if callable(value) else ()
+
+
+def _odd_part(block: Fourier, opposite: Fourier) -> Fourier:
+    """Half the difference of a block and the one with all magnets reversed: the exchange."""
+    difference = 0.5 * (block.matrices - opposite.matrices)
+    kept = difference.any(axis=(1, 2))
+    if not kept.any():
+        return shared_fourier(np.zeros((1, 2), dtype=int), np.zeros_like(difference[:1]))
+    return shared_fourier(block.vectors[kept], difference[kept])
 
 
 def _check_hermitian(block: Fourier, place: str) -> None:

@@ -27,13 +27,14 @@ _SWAP: Operation = ((0, 1), (1, 0))
 _GENERATORS: dict[str, tuple[Operation, ...]] = {
     "inversion": (((-1, 0), (0, -1)),),
     "rectangular": (((-1, 0), (0, 1)), ((1, 0), (0, -1))),
+    "rhombic": (((-1, 0), (0, -1)), _SWAP),
     "square": (((-1, 0), (0, 1)), _SWAP),
     "hexagonal": (((0, 1), (-1, 1)), _SWAP),
     "hexagonal-120": (((1, 1), (-1, 0)), _SWAP),
 }
 SYMMETRIES = tuple(_GENERATORS)
-"""Names of the point groups: 2, 4, 8, 12 and 12 operations. "hexagonal" is for a1, a2 at 60 degrees, "hexagonal-120"
-for 120 degrees."""
+"""Names of the point groups: 2, 4, 4, 8, 12 and 12 operations. "rhombic" is for a1, a2 of one length, "hexagonal" for
+a1, a2 at 60 degrees, "hexagonal-120" for 120 degrees."""
 
 
 def operations(symmetry: str | None) -> tuple[Operation, ...]:
@@ -183,8 +184,8 @@ def kmesh(n1: int, n2: int | None = None, symmetry: str | None = None) -> KMesh:
     n1, n2
         Points along the two phases k.a1 and k.a2.
     symmetry
-        Point group of the layers: "inversion" (2 operations, k and -k), "rectangular" (4), "square" (8), "hexagonal"
-        (12, a1 and a2 at 60 degrees), "hexagonal-120" (12, at 120 degrees). Only one point of every orbit is computed
+        Point group of the layers: "inversion" (2 operations, k and -k), "rectangular" (4), "rhombic" (4, a1 and a2 of
+        one length), "square" (8), "hexagonal" (12, a1 and a2 at 60 degrees), "hexagonal-120" (12, at 120 degrees). Only one point of every orbit is computed
         then, with the weight of the orbit, and sums over k are those of the full mesh. A call that sums over k
         verifies the symmetry on random momenta before use: the requested quantity must be the same at every image.
         Spin is not turned: with spin-orbit coupling a torque turns with the crystal and is refused.

@@ -119,6 +119,17 @@ def _fourier(vectors_shape: tuple, vectors: bytes, matrices_shape: tuple, matric
     )
 
 
+def _differ_in_spin(first: Fourier, second: Fourier) -> bool:
+    """Whether the difference of two blocks depends on spin, in measures of the first."""
+    parts: dict[tuple[int, ...], np.ndarray] = {}
+    for block, sign in ((first, 1), (second, -1)):
+        for vector, matrix in zip(block.vectors.tolist(), block.matrices, strict=True):
+            parts[tuple(vector)] = parts.get(tuple(vector), 0) + sign * matrix
+    difference = pauli_components(np.array(list(parts.values())))[1:]
+    scale = float(np.abs(first.matrices).max(initial=0.0))
+    return bool(np.abs(difference).max() > SPIN_TOLERANCE * scale)
+
+
 @dataclass(frozen=True)
 class SpinPart:
     """`axis`: the majority direction of a block, None where there is none. `collinear`: False if it has no single
@@ -153,12 +164,27 @@ class Chain:
         bond[b] is the hopping block from element b + 1 to element b.
     left_outward, right_outward
         Hopping block from the lead's next cell outwards to its cell next to the region.
+    exchange
+        The part -(1/2) D m.sigma of every on-site block; None: all that depends on spin in them is exchange. Where
+        there is spin-orbit coupling, the directions of magnets cannot be read from the on-site blocks themselves.
     """
 
     onsite: tuple[Fourier, ...]
     bond: tuple[Fourier, ...]
     left_outward: Fourier
     right_outward: Fourier
+    exchange: tuple[Fourier, ...] | None = None
+
+    def exchange_of(self, element: int) -> Fourier:
+        """The block whose spin part is the exchange of an element: its directions are those of a magnet."""
+        return self.onsite[element] if self.exchange is None else self.exchange[element]
+
+    @cached_property
+    def spin_orbit_coupled(self) -> tuple[bool, ...]:
+        """For every element whether its on-site block depends on spin by more than its exchange."""
+        if self.exchange is None:
+            return (False,) * len(self.onsite)
+        return tuple(_differ_in_spin(h, own) for h, own in zip(self.onsite, self.exchange, strict=True))
 
     @cached_property
     def lowest_energy(self) -> float:

@@ -12,15 +12,10 @@ from dataclasses import dataclass, field
 import kwant
 import numpy as np
 
-from qtorque.errors import InputError
-from qtorque.materials import Material
+from qtorque.errors import InputError, finite_number
+from qtorque.materials import Material, Mean, geometric_mean, hopping_between, require_match, vectors_up
 from qtorque.spin import PAULI, direction_at, unit_vector
 
-MISMATCH_LIMIT = 0.06
-"""Largest relative difference between in-plane lattice constants; beyond it no coherent interface grows."""
-NET_TOLERANCE = 1e-3
-"""Relative tolerance on the shape of the in-plane net (ratio of sides, angle): the nets are the same or they are
-not."""
 SAME_DIRECTION = 1e-9
 """Two magnetizations closer than this belong to one magnet."""
 
@@ -43,6 +38,8 @@ class Layer:
         For tables and plots.
     magnet
         A name that makes this layer part of the magnet so called, and splits it from differently named neighbours.
+    shift
+        Rigid shift of the on-site energies, eV, as charge neutrality asks for (`qt.neutral`).
     """
 
     material: Material
@@ -51,9 +48,11 @@ class Layer:
     barrier: bool = False
     name: str = ""
     magnet: str | None = None
+    shift: float = 0.0
 
     def __post_init__(self) -> None:
         _check_piece(self)
+        finite_number(f"layer {self.name or self.material.name}: shift", self.shift, "eV")
         if isinstance(self.n, bool) or not isinstance(self.n, (int, np.integer)) or self.n < 1:
             raise InputError(
                 f"layer {self.name or self.material.name}: n={self.n!r} monolayers; give a positive integer"
@@ -96,11 +95,16 @@ class Stack:
     fixed, free
         Names of the magnets that serve as reference p and as free magnet m; the first and the last from the left unless
         named. Magnets that are not named by `magnet=` are called F1, F2, ... from the left.
+    unlike_hopping
+        Rule for a two-centre integral between two different Slater-Koster metals: `qt.geometric_mean`,
+        `qt.arithmetic_mean` or any function of both metals' integrals. Other materials hop by the mean of their
+        matrices.
 
     Raises
     ------
     InputError
-        For lattices that do not match, unlike numbers of orbitals, contradicting magnetizations, unknown names.
+        For lattices that do not match, materials without a rule for the hopping between them, contradicting
+        magnetizations, unknown names.
 
     Notes
     -----
@@ -115,6 +119,7 @@ class Stack:
     right: Lead
     fixed: str | None = None
     free: str | None = None
+    unlike_hopping: Mean = geometric_mean
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
@@ -123,7 +128,7 @@ class Stack:
                 raise InputError(f"Stack: {given!r} is not a qt.{kind.__name__}")
         others: list[Layer | Lead] = [*self.layers, self.right]
         for piece in others:
-            _check_match(self.left.material, piece.material)
+            require_match(self.left.material, piece.material)
         magnets = self.magnets
         for role in ("fixed", "free"):
             name = getattr(self, role)
@@ -137,11 +142,11 @@ class Stack:
     @property
     def monolayers(self) -> tuple[_Monolayer, ...]:
         """The monolayers of the region, contact layers of the leads included."""
-        pieces: list[tuple[Layer | Lead, str]] = [(self.left, self.left.name or "left lead")]
+        pieces: list[tuple[Layer | Lead, str]] = _contact(self.left, "left lead")
         for position, layer in enumerate(self.layers):
             name = layer.name or f"layer {position + 1}"
             pieces += [(layer, name if layer.n == 1 else f"{name} {i + 1}") for i in range(layer.n)]
-        pieces.append((self.right, self.right.name or "right lead"))
+        pieces += _contact(self.right, "right lead")
         shifts = _bias_shifts([isinstance(piece, Layer) and piece.barrier for piece, _ in pieces])
         names = _magnet_names([piece for piece, _ in pieces])
         return tuple(
@@ -199,33 +204,56 @@ class Stack:
     def builders(self) -> tuple[kwant.Builder, kwant.Builder, kwant.Builder]:
         """(region, left lead, right lead), with on-site functions of `voltage` and the `m_<name>` of `params`."""
         a1, a2, a3 = self.left.material.lattice
-        lattice = kwant.lattice.general([a1, a2, a3], norbs=2 * self.left.material.orbitals)
+        # Sites of unlike numbers of orbitals are of different families on one lattice.
+        families = {
+            n: kwant.lattice.general([a1, a2, a3], norbs=2 * n, name=name)
+            for name, n in _family_names([m.piece.material.orbitals for m in self.monolayers]).items()
+        }
         region = kwant.Builder(kwant.TranslationalSymmetry(tuple(a1), tuple(a2)))
         monolayers = self.monolayers
+        materials = [monolayer.piece.material for monolayer in monolayers]
+        lattices = [families[material.orbitals] for material in materials]
         for height, monolayer in enumerate(monolayers):
-            region[lattice(0, 0, height)] = _onsite(monolayer)
-        for height, below in enumerate(monolayers):
-            for (n1, n2, n3), _ in below.piece.material.hoppings:
-                if n3 == 0:
-                    matrix = _hopping(below.piece.material, below.piece.material, (n1, n2, 0))
-                    region[lattice(0, 0, height), lattice(n1, n2, height)] = matrix
-        for height, below in enumerate(monolayers):
-            for other in range(height + 1, len(monolayers)):
-                above = monolayers[other].piece.material
-                vectors = {_upward(v) for m in (below.piece.material, above) for v, _ in m.hoppings if v[2]}
-                for n1, n2, n3 in sorted(vectors):
-                    if n3 == other - height:
-                        matrix = _hopping(below.piece.material, above, (n1, n2, n3))
-                        region[lattice(0, 0, height), lattice(n1, n2, other)] = matrix
+            region[lattices[height](0, 0, height)] = _onsite(monolayer)
+        for height, below in enumerate(materials):
+            for other in range(height, len(materials)):
+                for vector, matrix in self._hoppings(below, materials[other], other - height):
+                    n1, n2, _ = vector
+                    region[lattices[height](0, 0, height), lattices[other](n1, n2, other)] = matrix
         leads = []
-        for monolayer, sign in ((monolayers[0], -1), (monolayers[-1], 1)):
-            lead = kwant.Builder(kwant.TranslationalSymmetry(tuple(a1), tuple(a2), tuple(sign * a3)))
-            lead[lattice(0, 0, 0)] = _onsite(monolayer)
+        for monolayer, lattice, sign in ((monolayers[0], lattices[0], -1), (monolayers[-1], lattices[-1], 1)):
             material = monolayer.piece.material
-            for vector, _ in material.hoppings:
-                lead[lattice(0, 0, 0), lattice(*vector)] = _hopping(material, material, vector)
+            # Kwant's leads hop to the next cell only.
+            period = tuple(sign * material.reach * a3)
+            lead = kwant.Builder(kwant.TranslationalSymmetry(tuple(a1), tuple(a2), period))
+            for height in range(material.reach):
+                lead[lattice(0, 0, height)] = _onsite(monolayer)
+            for height in range(material.reach):
+                for (n1, n2, n3), matrix in material.hoppings:
+                    lead[lattice(0, 0, height), lattice(n1, n2, height + n3)] = np.kron(matrix, PAULI[0])
             leads.append(lead)
         return region, leads[0], leads[1]
+
+    def _hoppings(self, below: Material, above: Material, height: int) -> list[tuple[tuple[int, int, int], np.ndarray]]:
+        """The hoppings from a monolayer to the one `height` further up, spin as the last tensor factor."""
+        if below is above or not height:
+            vectors = {v if v[2] >= 0 else _upward(v) for v, _ in below.hoppings}
+        elif below.atoms and above.atoms:
+            vectors = set(vectors_up(below, above, height))
+        else:
+            vectors = {_upward(v) for material in (below, above) for v, _ in material.hoppings if v[2]}
+        found = []
+        for vector in sorted(v for v in vectors if v[2] == height):
+            if below is above:
+                matrix = _stored_hopping(below, vector)
+            elif below.atoms and above.atoms:
+                matrix = hopping_between(below, above, vector, self.unlike_hopping)
+            else:
+                # A mean of matrices needs no choice of a phase for the orbitals.
+                matrix = 0.5 * (_stored_hopping(below, vector) + _stored_hopping(above, vector))
+            if np.any(matrix):
+                found.append((vector, np.kron(matrix, PAULI[0])))
+        return found
 
     def wrapped(self, k: tuple[float, float] | None = None) -> kwant.system.FiniteSystem:
         """A finalised Kwant system at the phases `k` = (k.a1, k.a2); without `k` they stay parameters k_x, k_y."""
@@ -317,6 +345,10 @@ def _onsite(monolayer: _Monolayer):
     material, shift = monolayer.piece.material, monolayer.shift
     energy = np.kron(material.onsite, PAULI[0])
     unit = np.eye(len(energy))
+    if isinstance(monolayer.piece, Layer) and monolayer.piece.shift:
+        energy = energy + monolayer.piece.shift * unit
+    if material.spin_orbit is not None:
+        energy = energy + sum(np.kron(material.spin_orbit[a], PAULI[a + 1]) for a in range(3))
     splitting = [np.kron(-0.5 * material.exchange, PAULI[a]) for a in (1, 2, 3)]
 
     def nonmagnetic(site, voltage):
@@ -336,14 +368,6 @@ def _upward(vector: tuple[int, int, int]) -> tuple[int, int, int]:
     return vector if vector[2] > 0 else (-vector[0], -vector[1], -vector[2])
 
 
-def _hopping(below: Material, above: Material, vector: tuple[int, int, int]) -> np.ndarray:
-    """<r|H|r + vector> between two materials: the mean of both, spin as the last tensor factor.
-
-    A mean of matrices needs no choice of a phase for the orbitals; for equal hoppings it is that hopping.
-    """
-    return np.kron(0.5 * (_stored_hopping(below, vector) + _stored_hopping(above, vector)), PAULI[0])
-
-
 def _stored_hopping(material: Material, vector: tuple[int, int, int]) -> np.ndarray:
     opposite = tuple(-x for x in vector)
     for stored, matrix in material.hoppings:
@@ -352,6 +376,18 @@ def _stored_hopping(material: Material, vector: tuple[int, int, int]) -> np.ndar
         if stored == opposite:
             return matrix.conj().T
     return np.zeros((material.orbitals, material.orbitals))
+
+
+def _contact(lead: Lead, name: str) -> list[tuple[Layer | Lead, str]]:
+    """The first monolayers of a lead, which belong to the region: as many as its hopping reaches."""
+    count = lead.material.reach
+    label = lead.name or name
+    return [(lead, label if count == 1 else f"{label} {i + 1}") for i in range(count)]
+
+
+def _family_names(orbitals: list[int]) -> dict[str, int]:
+    """Name of a family of sites -> number of orbitals; the one of the left lead has no name."""
+    return {"" if n == orbitals[0] else f"{n} orbitals": n for n in orbitals}
 
 
 def _bias_shifts(barrier: list[bool]) -> list[float]:
@@ -392,32 +428,11 @@ def _magnet_names(pieces: list[Layer | Lead]) -> list[str | None]:
 
 def _check_piece(piece: Layer | Lead) -> None:
     if not isinstance(piece.material, Material):
-        raise InputError(f"material={piece.material!r} is no material; make one with qt.single_band(...)")
+        raise InputError(
+            f"material={piece.material!r} is no material; make one with qt.slater_koster(...) or qt.single_band(...)"
+        )
     unit_vector(piece.magnetization)
     if piece.magnet is not None and not piece.magnet.isidentifier():
         raise InputError(f"magnet={piece.magnet!r} is no name; use letters, digits and underscores")
     if piece.magnet is not None and not piece.material.magnetic:
         raise InputError(f"magnet={piece.magnet!r}: {piece.material.name} has no exchange; leave magnet out")
-
-
-def _check_match(first: Material, other: Material) -> None:
-    if first.orbitals != other.orbitals:
-        raise InputError(
-            f"{other.name} has {other.orbitals} orbitals and {first.name} {first.orbitals}; a stack needs equal numbers"
-        )
-    sides, angle = _net(first.lattice)
-    other_sides, other_angle = _net(other.lattice)
-    stretch = abs(sides[1] / sides[0] - other_sides[1] / other_sides[0])
-    if max(stretch, abs(angle - other_angle)) > NET_TOLERANCE:
-        raise InputError(f"the in-plane nets of {first.name} and {other.name} differ in shape; they cannot be stacked")
-    mismatch = abs(other_sides[0] / sides[0] - 1)
-    if mismatch > MISMATCH_LIMIT:
-        raise InputError(
-            f"{other.name} and {first.name} mismatch by {100 * mismatch:.1f} % in the plane; at most "
-            f"{100 * MISMATCH_LIMIT:g} % can be strained away, choose another cut or lattice constant"
-        )
-
-
-def _net(lattice: np.ndarray) -> tuple[np.ndarray, float]:
-    sides = np.linalg.norm(lattice[:2], axis=1)
-    return sides, float(np.arccos(np.clip(lattice[0] @ lattice[1] / (sides[0] * sides[1]), -1, 1)))

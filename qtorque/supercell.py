@@ -10,27 +10,39 @@ from collections.abc import Sequence
 import numpy as np
 
 from qtorque.errors import InputError
-from qtorque.materials import Material
+from qtorque.materials import (
+    Atom,
+    Material,
+    Mean,
+    bonds_of_atoms,
+    geometric_mean,
+    positions_of,
+    require_match,
+    slices,
+)
 
 SAME_LATTICE = 1e-9
 """Relative; the sites of one supercell share one lattice, and vectors that differ by more are another."""
 
 
-def in_plane_supercell(sites: Sequence[Sequence[Material]]) -> Material:
+def in_plane_supercell(sites: Sequence[Sequence[Material]], *, unlike_hopping: Mean = geometric_mean) -> Material:
     """The material whose cell holds n x m sites; `sites[i][j]` stands at i a1 + j a2.
 
-    On-site energies and exchange are those of each site. The hopping between two sites is the mean of the hoppings of
-    their two materials, as between the layers of a `Stack`.
+    On-site energies, exchange and spin-orbit coupling are those of each site. The hopping between two sites is made of
+    those of their two materials as between the layers of a `Stack`.
 
     Parameters
     ----------
     sites
-        n rows of m materials each, with one lattice and one number of orbitals.
+        n rows of m materials each, with one lattice and one number of orbitals; or Slater-Koster metals of one facet,
+        which may differ in both, on the lattice of the first (an alloy, or a rough interface).
+    unlike_hopping
+        Rule for a two-centre integral between two different Slater-Koster metals.
 
     Returns
     -------
     Material
-        Lattice vectors n a1, m a2, a3; orbital index ((i m + j) orbitals + orbital).
+        Lattice vectors n a1, m a2, a3; orbitals of site (i, j) before those of (i, j + 1).
 
     Raises
     ------
@@ -39,7 +51,8 @@ def in_plane_supercell(sites: Sequence[Sequence[Material]]) -> Material:
 
     Notes
     -----
-    Between two different layers of a `Stack` the hopping is the mean of both layers' own. That is the mean of the two
+    Slater-Koster metals: the rule holds for every bond, also between two layers of a `Stack`. Else, between two layers
+    of a `Stack` the hopping is the mean of both layers' own. That is the mean of the two
     sites' materials wherever all hoppings are equal, or the hopping leads straight up to the same site of the cell; an
     oblique hopping between alloyed layers of different hoppings also takes in the sites next to both.
     """
@@ -51,6 +64,8 @@ def in_plane_supercell(sites: Sequence[Sequence[Material]]) -> Material:
     for row in rows:
         for material in row:
             _check_site(first, material)
+    if first.atoms:
+        return _alloy(rows, unlike_hopping)
     orbitals = first.orbitals
     size = shape[0] * shape[1] * orbitals
     onsite, exchange = np.zeros((2, size, size), dtype=complex)
@@ -73,14 +88,84 @@ def in_plane_supercell(sites: Sequence[Sequence[Material]]) -> Material:
                 (row_across, i_from), (column_across, j_from) = divmod(i - v1, shape[0]), divmod(j - v2, shape[1])
                 _add(blocks, (-row_across, -column_across, v3), place(i_from, j_from), own, half)
     del blocks[0, 0, 0]
-    names = "/".join(sorted({material.name for row in rows for material in row}))
+    corners = [i * first.lattice[0] + j * first.lattice[1] for i in range(shape[0]) for j in range(shape[1])]
     return Material(
-        name=f"{names}, {shape[0]} x {shape[1]} cells",
-        lattice=first.lattice * np.array([[shape[0]], [shape[1]], [1]]),
+        name=_name(rows),
+        lattice=_lattice(rows),
         onsite=onsite,
         exchange=exchange,
         hoppings=tuple(sorted(blocks.items(), key=lambda item: item[0])),
+        spin_orbit=_spin_orbit(rows),
+        electrons=_electrons(rows),
+        positions=np.concatenate(
+            [
+                corner + (np.zeros((orbitals, 3)) if material.positions is None else material.positions)
+                for corner, material in zip(corners, (m for row in rows for m in row), strict=True)
+            ]
+        ),
+        cells=(shape[0] * first.cells[0], shape[1] * first.cells[1]),
     )
+
+
+def _alloy(rows: list[list[Material]], mean: Mean) -> Material:
+    """The supercell of Slater-Koster metals, bond by bond."""
+    first = rows[0][0]
+    cells = len(rows) * first.cells[0], len(rows[0]) * first.cells[1]
+    atoms, levels = [], []
+    for i, row in enumerate(rows):
+        for j, material in enumerate(row):
+            corner = np.array([i * first.cells[0], j * first.cells[1], 0])
+            atoms += [Atom(atom.crystal, atom.kind, corner + atom.place) for atom in material.atoms]
+            levels += [(material.onsite[own, own], material.exchange[own, own]) for own in slices(material.atoms)]
+    inside, hoppings = bonds_of_atoms(atoms, cells, mean)
+    onsite, exchange = inside.copy(), np.zeros_like(inside)
+    for own, (energies, splitting) in zip(slices(atoms), levels, strict=True):
+        onsite[own, own] += energies
+        exchange[own, own] = splitting
+    lattice = _lattice(rows)
+    return Material(
+        name=_name(rows),
+        lattice=lattice,
+        onsite=onsite,
+        exchange=exchange,
+        hoppings=hoppings,
+        spin_orbit=_spin_orbit(rows),
+        electrons=_electrons(rows),
+        positions=positions_of(atoms, cells, lattice),
+        atoms=tuple(atoms),
+        cells=cells,
+    )
+
+
+def _name(rows: list[list[Material]]) -> str:
+    names = "/".join(sorted({material.name for row in rows for material in row}))
+    return f"{names}, {len(rows)} x {len(rows[0])} cells"
+
+
+def _lattice(rows: list[list[Material]]) -> np.ndarray:
+    return rows[0][0].lattice * np.array([[len(rows)], [len(rows[0])], [1]])
+
+
+def _electrons(rows: list[list[Material]]) -> float | None:
+    """Of the whole cell; None if those of a site are not known."""
+    each = [material.electrons for row in rows for material in row]
+    known = [n for n in each if n is not None]
+    return sum(known) if len(known) == len(each) else None
+
+
+def _spin_orbit(rows: list[list[Material]]) -> np.ndarray | None:
+    """The matrices of all sites along the diagonal; None if no site has any."""
+    sites = [material for row in rows for material in row]
+    if not any(material.spin_orbit_coupled for material in sites):
+        return None
+    whole = np.zeros((3, sum(m.orbitals for m in sites), sum(m.orbitals for m in sites)), dtype=complex)
+    start = 0
+    for material in sites:
+        own = slice(start, start + material.orbitals)
+        if material.spin_orbit is not None:
+            whole[:, own, own] = material.spin_orbit
+        start = own.stop
+    return whole
 
 
 def site_generator(*, seed: int, configuration: int, layer: int, site: tuple[int, int]) -> np.random.Generator:
@@ -123,6 +208,14 @@ def _add(blocks: dict, across: tuple[int, int, int], row: slice, column: slice, 
 def _check_site(first: Material, material: Material) -> None:
     if not isinstance(material, Material):
         raise InputError(f"sites: {material!r} is no material; make one with qt.single_band(...)")
+    if bool(first.atoms) != bool(material.atoms):
+        raise InputError(
+            f"sites: no rule gives the hopping between {material.name} and {first.name}; take all sites from "
+            "qt.slater_koster, of one facet, or none"
+        )
+    if first.atoms:
+        require_match(first, material)
+        return
     if material.orbitals != first.orbitals:
         raise InputError(
             f"sites: {material.name} has {material.orbitals} orbitals and {first.name} {first.orbitals}; "
