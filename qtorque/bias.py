@@ -45,6 +45,9 @@ from qtorque.torque import (
     conserved,
     decompose,
     ends,
+    exchange_layers,
+    exchange_torque_on_magnet,
+    has_lattice_torque,
     log_determinants,
     recompose,
     torque_on_magnet,
@@ -108,7 +111,8 @@ def spin_torque(
         `field_like`, `damping_like_fixed`, `field_like_fixed` (eV per cell, sin(angle) removed); `charge_current` (A
         per cell, positive for electrons left to right); `spin_current` (eV per cell) through the ends of both
         magnets; `energy_error` (eV per cell): achieved error of the energy quadrature, the largest of all spin
-        currents; `k_error` (eV per cell), where the sum over k was refined: its estimated error.
+        currents; `k_error` (eV per cell), where the sum over k was refined: its estimated error. Where one of the two
+        magnets has spin-orbit coupling, also `torque_exchange` and `torque_exchange_fixed` (eV per cell).
 
     Raises
     ------
@@ -118,8 +122,17 @@ def spin_torque(
     Notes
     -----
     At |sin(angle)| < 1e-4 the coefficients are the limits of those at nearby angles, of which they are even
-    functions; that holds without spin-orbit coupling. With a third magnet off the axis of the fixed one it does not:
-    the vectors count then, and the coefficients at such angles are not a number.
+    functions; that holds without spin-orbit coupling. With it anywhere in the stack, or with a third magnet off the
+    axis of the fixed one, it does not: the vectors count then, and the coefficients at such angles are not a number.
+
+    `torque` is the spin current that enters a magnet less the one that leaves it: the angular momentum its spins lose.
+    With spin-orbit coupling in the magnet the lattice takes a part of it. What acts on the magnetization is
+    `torque_exchange` = (1/2) m x Tr[D sigma rho], summed over the layers of the magnet; without spin-orbit coupling it
+    is `torque`. It holds the equilibrium part too, which with spin-orbit coupling contains the anisotropy torque of
+    the electrons of this stack. For a semi-infinite magnet with spin-orbit coupling it is not a number: the exchange
+    torque is spread through the lead, and `torque` is the transverse spin current at the interface. Coefficients are
+    those of `torque`, the parts of the vector along m x (p x m) and m x p at this azimuth of m about p. With spin-orbit
+    coupling the torque depends on the azimuth and has a part along m, which no coefficient shows.
 
     Q^a(l) = Im Int dE/2pi Tr[(1/2){V^dagger, sigma_a}(f_L A_L + f_R A_R)]. I. Theodonis et al., Phys. Rev. Lett. 97,
     237205 (2006), for the single-band junction (cited from memory).
@@ -129,15 +142,16 @@ def spin_torque(
     magnets = (stack.free, stack.fixed)
     bonds = sorted({b for magnet in magnets for b in ends(magnet, last)})
     singular = np.abs(np.sin(angles)) < SMALL_SINE
-    if not others_collinear(stack):
-        # A third magnet off the axis exerts a torque at 0 and pi too: vectors as computed, no coefficients there.
+    if not coefficients_have_limits(stack):
+        # There is a torque at 0 and pi too: vectors as computed, no coefficients there.
         singular[:] = False
     near = [a + step for a in angles[singular] for step in (LIMIT_STEP, 2 * LIMIT_STEP)]
     every = np.array([*angles, *near])
     directions = [directions_of(stack.chain(a, 0.0), magnets, a) for a in every.tolist()]
     # Of cuts with one spin current between them, such as both ends of a barrier, one is solved for.
     same = _conserved(stack, every, voltages, bonds)
-    cuts = Cuts(tuple(bonds[i] for i in dict.fromkeys(same)))
+    unbiased = stack.chain(0.0, 0.0)
+    cuts = Cuts(tuple(bonds[i] for i in dict.fromkeys(same)), exchange_layers(unbiased, magnets))
     place = [list(dict.fromkeys(same)).index(i) for i in same]
     require_open_leads(stack.chain(), kset or uniform_mesh(OPEN_SAMPLE), 0.0)
     sums = sweep(stack, every, voltages, cuts, kset, temperature, tolerance, comm, checkpoint, progress)
@@ -151,6 +165,7 @@ def spin_torque(
             flow = {b: current[a, v, i, 1:] for i, b in enumerate(bonds)}
             for which, magnet in enumerate(magnets):
                 vectors[which, a, v] = torque_on_magnet(flow, magnet, last, directions[a][which])
+    layered_torque = np.stack([cuts.torques(value) for value in sums.value], axis=1)
     charge = 4 * np.pi * CURRENT_PER_EV * current[:, :, 0, 0]
     m = np.array([d[0] for d in directions])
     p = np.array([d[1] for d in directions])
@@ -180,6 +195,10 @@ def spin_torque(
             values = coefficients[which, part, :count]
             name = kind.replace("-", "_") + suffix
             variables[name] = (plane, values, UNIT_TORQUE, text.format(kind, magnet))
+        if has_lattice_torque(unbiased, magnets):
+            own = exchange_torque_on_magnet(vectors[which], cuts.layers, layered_torque, unbiased, magnets[which])
+            long_name = f"torque on the magnetization of the {magnet} magnet"
+            variables["torque_exchange" + suffix] = ((*plane, "xyz"), own[:count], UNIT_TORQUE, long_name)
     return _dataset(stack, bonds, (), variables, angles, voltages, temperature, sums.attributes)
 
 
@@ -247,21 +266,29 @@ def layer_torque(
     -------
     Dataset
         dims angle, voltage, layer (bond), xyz, eV per cell, laboratory frame. `torque`: Q(l-1) - Q(l), the divergence
-        of the spin current. `torque_exchange`: (i/2) Tr([sigma, H_l] rho_ll), which is (1/2) m_l x Tr[D_l sigma
-        rho_ll]. `spin_current`: through every cut, bond l between layer l and l + 1 (the leads' cells included).
-        Without spin-orbit coupling the two torques agree; the difference is the torque on the lattice.
+        of the spin current: what the spins of the layer lose. `torque_exchange`: (i/2) Tr([sigma, H_l] rho_ll) with
+        the exchange H_l = -(1/2) D_l m_l.sigma, which is (1/2) m_l x Tr[D_l sigma rho_ll]: what acts on its
+        magnetization. `torque_lattice`: their difference, which spin-orbit coupling hands to the lattice; rounding
+        without it. `spin_current`: through every cut, bond l between layer l and l + 1 (the leads' cells included).
+
+    Notes
+    -----
+    In a system of plain Kwant builders nothing tells exchange from spin-orbit coupling unless the parameters of the
+    magnets are named (`magnetizations=` of `qt.layered`): all that depends on spin in an on-site block counts as
+    exchange there, and the torque on the lattice is that of spin-dependent hoppings.
     """
     angles, voltages, kset, stack, tolerance = _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance)
     cuts = Cuts(tuple(range(stack.layers + 1)), tuple(range(1, stack.layers + 1)))
     require_open_leads(stack.chain(), kset or uniform_mesh(OPEN_SAMPLE), 0.0)
     sums = sweep(stack, angles, voltages, cuts, kset, temperature, tolerance, comm, checkpoint, progress)
     current = np.stack([cuts.currents(v) for v in sums.value], axis=1)[..., 1:]
-    exchange = np.stack([cuts.torques(v) for v in sums.value], axis=1)
+    exchange = np.stack([cuts.torques(value) for value in sums.value], axis=1)
     vector = ("angle", "voltage", "layer", "xyz")
     divergence = current[:, :, :-1] - current[:, :, 1:]
     variables = {
         "torque": (vector, divergence, UNIT_TORQUE, "torque on the layer, from the spin current"),
         "torque_exchange": (vector, exchange, UNIT_TORQUE, "torque on the layer, from its exchange field"),
+        "torque_lattice": (vector, divergence - exchange, UNIT_TORQUE, "torque on the lattice of the layer"),
         "spin_current": (("angle", "voltage", "bond", "xyz"), current, UNIT_TORQUE, "spin current, left to right"),
         **_errors(sums, cuts, len(angles)),
     }
@@ -294,7 +321,8 @@ def interlayer_coupling(
     Raises
     ------
     InputError
-        If another magnet lies beyond the free one, or the free one is part of no end of the stack.
+        If another magnet lies beyond the free one, the free one is part of no end of the stack, or there is spin-orbit
+        coupling in it or beyond it: its own energy depends on its direction then.
     """
     angles, _, kset, stack, tolerance = _sweep_arguments(system, angle, 0.0, kmesh, temperature, tolerance)
     if stack.free is not stack.magnets[-1] and stack.free is not stack.magnets[0]:
@@ -302,6 +330,12 @@ def interlayer_coupling(
     cut = stack.free.start - 1 if stack.free is stack.magnets[-1] else stack.free.stop - 1
     fermi = Fermi(0.0, finite_number("temperature", temperature, "K: in equilibrium both leads have the same"))
     chains = [stack.chain(float(a), 0.0) for a in angles]
+    coupled = chains[0].spin_orbit_coupled
+    if any(coupled[cut + 1 :] if stack.free is stack.magnets[-1] else coupled[: cut + 1]):
+        raise InputError(
+            "interlayer_coupling: spin-orbit coupling in the free magnet or beyond it gives it an anisotropy of its "
+            "own; leave spin_orbit out of the materials there, or name the magnet at the other end as free="
+        )
     bottom = min(chain.lowest_energy for chain in chains) - BELOW_SPECTRUM
 
     def kernel(k, z, step):
@@ -390,18 +424,22 @@ def _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance):
     return angles, voltages, kset, stack, DEFAULT_TOLERANCE if tolerance is None else tolerance
 
 
-def others_collinear(stack: LayeredSystem) -> bool:
-    """Whether every magnet besides the free one lies along the fixed one."""
-    onsite = stack.chain(0.0, 0.0).onsite
-    axes = [onsite[magnet.start].spin_part.axis for magnet in stack.magnets if magnet is not stack.free]
-    return all(common_axis(axes[0], axis) is not None for axis in axes)
+def coefficients_have_limits(stack: LayeredSystem) -> bool:
+    """Whether the coefficients are even functions of the angle about 0 and pi.
+
+    Every magnet besides the free one has to lie along the fixed one, and nothing may have spin-orbit coupling.
+    """
+    chain = stack.chain(0.0, 0.0)
+    axes = [chain.exchange_of(magnet.start).spin_part.axis for magnet in stack.magnets if magnet is not stack.free]
+    return not any(chain.spin_orbit_coupled) and all(common_axis(axes[0], axis) is not None for axis in axes)
 
 
 def directions_of(chain: Chain, magnets: Sequence[range], angle: float) -> tuple[np.ndarray, np.ndarray]:
     """(m, p) of the free and the fixed magnet as found in the blocks, checked against the angle asked for."""
     found = []
     for magnet in magnets:
-        axes = [chain.onsite[e].spin_part.axis for e in magnet if chain.onsite[e].spin_part.axis is not None]
+        exchange = [chain.exchange_of(e).spin_part.axis for e in magnet]
+        axes = [axis for axis in exchange if axis is not None]
         if not axes:
             raise InputError("a magnet has no exchange of its own in its on-site terms; its direction is unknown")
         found.append(np.array(axes[0]))

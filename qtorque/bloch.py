@@ -84,7 +84,7 @@ class LayeredSystem:
         Parameters at which touching magnets point in different directions.
     magnetizations
         Names of the parameters that hold the directions of magnets: what changes sign with all of them is the exchange.
-        Needed where spin-orbit coupling hides it; else it is the part of H that depends on spin.
+        Needed where spin-orbit coupling hides it; None: it is the part of H that depends on spin.
     """
 
     builders: tuple[kwant.Builder, kwant.Builder, kwant.Builder]
@@ -97,7 +97,7 @@ class LayeredSystem:
     dimensions: tuple[int, ...]
     terms: tuple[_Term, ...]
     probe: Mapping
-    magnetizations: tuple[str, ...] = ()
+    magnetizations: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         return f"LayeredSystem({self.layers} layers, {len(self.terms)} matrix elements)"
@@ -160,7 +160,7 @@ class LayeredSystem:
 
     def _evaluate(self, params: Mapping) -> Chain:
         chain = self._blocks(params)
-        if not self.magnetizations or all(f.spin_part.collinear for f in chain.onsite):
+        if self.magnetizations is None:
             return chain
         opposite = {name: -np.asarray(params[name], dtype=float) for name in self.magnetizations}
         reversed_chain = self._blocks({**params, **opposite})
@@ -213,7 +213,7 @@ def layered(
     fixed: int = 0,
     free: int = -1,
     layer_names: tuple[str, ...] | None = None,
-    magnetizations: tuple[str, ...] = (),
+    magnetizations: tuple[str, ...] | None = None,
 ) -> LayeredSystem:
     """Read the layers of a stack written in plain Kwant.
 
@@ -233,8 +233,8 @@ def layered(
     layer_names
         Labels of the monolayers of the region.
     magnetizations
-        Names of the parameters that are directions of magnets, of a lattice with spin-orbit coupling; the exchange is
-        what changes sign with all of them.
+        Of a lattice with spin-orbit coupling, the names of the parameters that are directions of magnets, () if there
+        are none; the exchange is what changes sign with all of them. None: all that depends on spin is exchange.
 
     Raises
     ------
@@ -272,7 +272,7 @@ def layered(
         dimensions=tuple(dimensions[e] for e in range(len(groups) + 2)),
         terms=terms,
         probe=get(PROBE_ANGLE, 0.0),
-        magnetizations=tuple(magnetizations),
+        magnetizations=None if magnetizations is None else tuple(magnetizations),
     )
     system.chain()
     return system
@@ -285,11 +285,12 @@ def as_layered(system) -> LayeredSystem:
     if not isinstance(system, Stack):
         raise InputError(f"{type(system).__name__} is no stack; give a qt.Stack or the result of qt.layered(...)")
     names = list(system.magnets)
+    coupled = any(piece.material.spin_orbit_coupled for piece in (system.left, *system.layers, system.right))
     made = layered(
         *system.builders(),
         params=system.params,
         layer_names=tuple(m.label for m in system.monolayers),
-        magnetizations=tuple(f"m_{name}" for name in names),
+        magnetizations=tuple(f"m_{name}" for name in names) if coupled else None,
     )
     roles = [names.index(n) if n in names else i for n, i in ((system.fixed_magnet, 0), (system.free_magnet, -1))]
     # Every magnet in a direction of its own, so that touching magnets are told apart.

@@ -3,7 +3,8 @@
     S_pq = -delta_pq + i W_p^dagger G_pq W_q,    Gamma_p = i (Sigma_p - Sigma_p^dagger) = W_p W_p^dagger
 
 (D. S. Fisher and P. A. Lee, Phys. Rev. B 23, 6851 (1981), cited from memory). The channels are the eigenvectors of
-Gamma, normalised to unit flux; those of a normal lead are the same for both spins.
+Gamma, normalised to unit flux; those of a normal lead are the same for both spins. A lead that conserves no spin has
+channels without a spin: its index of spin has length one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,14 +14,14 @@ import numpy as np
 
 from qtorque._linalg import adjoint
 from qtorque.chain import Axis, Chain, SpinPart
-from qtorque.errors import InputError
 from qtorque.spin import su2
 
 OPEN_CHANNEL = 1e-9
 """A channel is open if its eigenvalue of Gamma exceeds this share of |Sigma|; rounding leaves closed ones at 1e-15."""
 Z_AXIS = (0.0, 0.0, 1.0)
 SpinBlocks = dict[tuple[int, int], np.ndarray]
-"""(spin out, spin in) -> matrices (nk, n, m); blocks that are zero are left out."""
+"""(spin out, spin in) -> matrices (nk, n, m); blocks that are zero are left out. A lead that conserves no spin has one
+spin, 0, with all orbitals of both."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,46 +36,47 @@ class Piece:
     shifted: np.ndarray
 
 
-def require_spin(part: SpinPart, name: str) -> None:
-    if not part.collinear:
-        raise InputError(f"{name} conserves no spin; spin-resolved scattering needs leads without spin-orbit coupling")
-
-
 def lead_parts(chain: Chain) -> tuple[SpinPart, ...]:
-    """How the two leads depend on spin; refused if they conserve none."""
+    """How the two leads depend on spin; not collinear where they conserve none."""
     parts = []
-    for lead, hopping, name in (
-        (chain.onsite[0], chain.left_outward, "left"),
-        (chain.onsite[-1], chain.right_outward, "right"),
-    ):
+    for lead, hopping in ((chain.onsite[0], chain.left_outward), (chain.onsite[-1], chain.right_outward)):
         part = lead.spin_part
-        if not hopping.spin_part.diagonal_along(part.axis):
+        if not (part.collinear and hopping.spin_part.diagonal_along(part.axis)):
             part = SpinPart(None, False)
         elif part.independent:
             part = hopping.spin_part
-        require_spin(part, f"the {name} lead")
         parts.append(part)
     return tuple(parts)
 
 
+def lead_axis(part: SpinPart) -> Axis:
+    """The axis along which the spins of a lead are counted: its majority, z if it is normal; None if it conserves
+    none."""
+    return (part.axis or Z_AXIS) if part.collinear else None
+
+
 def chain_axes(chain: Chain) -> tuple[Axis, ...]:
-    """The majority direction nearest to either lead, z if nothing depends on spin; None if there are several axes."""
+    """The majority direction nearest to either lead, z if nothing is magnetic; None if there are several axes.
+
+    It is that of the exchange: spin-orbit coupling beside it has no direction, and does not count.
+    """
     hoppings = [*chain.bond, chain.left_outward, chain.right_outward]
+    exchange = [chain.exchange_of(e) for e in range(len(chain.onsite))]
     axes = []
-    for onsite in (chain.onsite, chain.onsite[::-1]):
-        found = (f.spin_part.axis for f in (*onsite, *hoppings) if f.spin_part.axis is not None)
+    for blocks in (exchange, exchange[::-1]):
+        found = (f.spin_part.axis for f in (*blocks, *hoppings) if f.spin_part.axis is not None)
         axes.append(next(found, Z_AXIS))
-    collinear = all(f.spin_part.diagonal_along(axes[0]) for f in (*chain.onsite, *hoppings))
+    collinear = all(f.spin_part.diagonal_along(axes[0]) for f in (*exchange, *hoppings))
     return tuple(axes) if collinear else (None, None)
 
 
 def full_spin_blocks(matrix: np.ndarray, row_axis: Axis, column_axis: Axis) -> SpinBlocks:
-    """Full matrices (nk, 2n, 2m) as spin blocks in the frames of two axes."""
+    """Full matrices (nk, 2n, 2m) as spin blocks in the frames of two axes; undivided on the side of None."""
     points, rows, columns = matrix.shape
-    split = matrix.reshape(points, rows // 2, 2, columns // 2, 2)
-    frames = su2(row_axis or Z_AXIS), su2(column_axis or Z_AXIS)
-    blocks = np.einsum("as,kiajb,bt->stkij", frames[0].conj(), split, frames[1], optimize=True)
-    return {(s, t): blocks[s, t] for s in range(2) for t in range(2)}
+    out, into = (np.ones((1, 1)) if axis is None else su2(axis) for axis in (row_axis, column_axis))
+    split = matrix.reshape(points, rows // len(out), len(out), columns // len(into), len(into))
+    blocks = np.einsum("as,kiajb,bt->stkij", out.conj(), split, into, optimize=True)
+    return {(s, t): blocks[s, t] for s in range(len(out)) for t in range(len(into))}
 
 
 def amplitudes_of(
@@ -83,7 +85,7 @@ def amplitudes_of(
     parts: tuple[SpinPart, ...],
     magnet_axes: tuple[Axis, ...],
 ) -> Piece:
-    """Amplitudes from Green functions between the leads and self-energies (2, nk, n, n), in the leads' frames."""
+    """Amplitudes from Green functions between the leads and self-energies (spin, nk, n, n), in the leads' frames."""
     channels, opened = [], []
     for part, matrix in zip(parts, sigma, strict=True):
         factor, is_open = open_channels_of(part, matrix)
@@ -93,7 +95,7 @@ def amplitudes_of(
     result = {}
     for (p, q), blocks in corners.items():
         out, into = channels[p], channels[q]
-        S = np.zeros((out.shape[1], 2, 2, out.shape[-1], into.shape[-1]), dtype=complex)
+        S = np.zeros((out.shape[1], len(out), len(into), out.shape[-1], into.shape[-1]), dtype=complex)
         parts_of_S[p, q] = {}
         for (s, t), block in blocks.items():
             element = 1j * (adjoint(out[s]) @ block @ into[t])
@@ -101,13 +103,18 @@ def amplitudes_of(
                 element -= opened[p][s][:, :, None] * np.eye(element.shape[-1])
             S[:, s, t] = parts_of_S[p, q][s, t] = element
         result[p, q] = S
-    count = np.stack([is_open.sum(axis=2).T for is_open in opened], axis=1)
+    count = np.zeros((opened[0].shape[1], len(opened), 2), dtype=int)
+    for p, is_open in enumerate(opened):
+        count[:, p, : len(is_open)] = is_open.sum(axis=2).T
     error = _unitarity_error(parts_of_S, opened)
     return Piece(result, count, error, parts, magnet_axes, np.zeros(len(error), dtype=bool))
 
 
 def open_channels_of(part: SpinPart, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """W (2, nk, n, n) with Gamma = W W^dagger, and which columns are open (2, nk, n); one W if the lead is normal."""
+    """W (spin, nk, n, n) with Gamma = W W^dagger, and which columns are open (spin, nk, n).
+
+    Both spins of a normal lead have one W; a lead that conserves no spin has one of all orbitals.
+    """
     gamma = 1j * (sigma - adjoint(sigma))
     scale = np.abs(sigma).max(axis=(0, 2, 3))
     if not part.independent:
@@ -117,7 +124,7 @@ def open_channels_of(part: SpinPart, sigma: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _channels(gamma: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """W with Gamma = W W^dagger, most open channel first, closed columns zero; and which are open: (2, nk, n)."""
+    """W with Gamma = W W^dagger, most open channel first, closed columns zero; and which are open: (spin, nk, n)."""
     if gamma.shape[-1] == 1:
         value, vector = gamma[..., 0].real, np.ones_like(gamma)
     else:
@@ -129,7 +136,7 @@ def _channels(gamma: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def _unitarity_error(amplitudes: Mapping[tuple[int, int], SpinBlocks], opened: Sequence[np.ndarray]) -> np.ndarray:
     """max |S^dagger S - 1| over the open channels."""
-    columns: dict[tuple[int, int], SpinBlocks] = {(q, t): {} for q in range(len(opened)) for t in range(2)}
+    columns: dict[tuple[int, int], SpinBlocks] = {(q, t): {} for q, own in enumerate(opened) for t in range(len(own))}
     for (p, q), blocks in amplitudes.items():
         for (s, t), block in blocks.items():
             columns[q, t][p, s] = block

@@ -31,6 +31,8 @@ from qtorque.spin import su2
 from qtorque.units import conductance_per_area, energy_per_area, torkance_per_area
 
 SPINS = ["up", "down"]
+BOTH_SPINS = ["both"]
+"""Label of the channels of a lead that conserves no spin: none of them is up or down."""
 CONDUCTANCE_UNIT = "e^2/h per cell"
 NO_TRANSMISSION = 1e-24
 """Ratio of transmissions: rounding mixes spins by amplitudes of 1e-16, which squared is 1e-32."""
@@ -50,7 +52,8 @@ def transmission(s: Scattering, source: str | int = "left", target: str | int = 
     Returns
     -------
     DataArray
-        dims (k, spin_in, spin_out); spin axes are those of the two leads, z where a lead is not magnetic.
+        dims (k, spin_in, spin_out); spin axes are those of the two leads, z where a lead is not magnetic. On the side
+        of a lead that conserves no spin the one label is "both": its channels are counted together.
     """
     values = s.probabilities(source, target)
     return _over_k(s.kset, s.energy, values, ("k", "spin_in", "spin_out"), "transmission", "transmission probability")
@@ -92,8 +95,8 @@ def conductance(
     Returns
     -------
     DataArray
-        dims (spin_in, spin_out), before them angle for a list of angles; if streamed, attributes `kmesh` (what was
-        summed over) and, if refined, `k_error` (absolute).
+        dims (spin_in, spin_out), labelled as in `transmission`, before them angle for a list of angles; if streamed,
+        attributes `kmesh` (what was summed over) and, if refined, `k_error` (absolute).
 
     Raises
     ------
@@ -122,7 +125,17 @@ def conductance(
 
 
 def polarization(s: Scattering, source: str | int = "left", target: str | int = "right") -> float:
-    """(G_up - G_dn)/(G_up + G_dn) of the spin that arrives in the target; both spins of the source are occupied."""
+    """(G_up - G_dn)/(G_up + G_dn) of the spin that arrives in the target; both spins of the source are occupied.
+
+    Spin-orbit coupling in the layers or in the source lets a half-metal transmit the other spin: 1 - |P| then grows as
+    the square of (coupling/splitting).
+
+    Raises
+    ------
+    InputError
+        For a target that conserves no spin, and where nothing is transmitted.
+    """
+    _require_spin(s, s.lead(target), "a polarization")
     G = conductance(s, source=source, target=target).sum("spin_in")
     total = float(G.sum())
     if total == 0:
@@ -168,8 +181,9 @@ def magnetoresistance_ratio(parallel: float, antiparallel: float) -> float:
 
 
 def sharvin_conductance(s: Scattering, lead: str | int = "left") -> xr.DataArray:
-    """Open channels of a lead per in-plane cell, for each spin: dims (spin,)."""
-    values = s.open_channels[:, s.lead(lead)].astype(float)
+    """Open channels of a lead per in-plane cell, for each spin: dims (spin,); "both" if the lead conserves no spin."""
+    p = s.lead(lead)
+    values = s.open_channels[:, p, : 2 if s.lead_spin_conserved[p] else 1].astype(float)
     x = _over_k(s.kset, s.energy, values, ("k", "spin"), "sharvin_conductance", "Sharvin conductance")
     return _named(k_average(x), "sharvin_conductance", CONDUCTANCE_UNIT, "Sharvin conductance")
 
@@ -199,10 +213,18 @@ def mixing_conductance(
     Raises
     ------
     InputError
-        If the lead is magnetic or the magnets are not collinear.
+        If the lead is magnetic or has spin-orbit coupling, or the magnets are not collinear.
 
     Notes
     -----
+    With spin-orbit coupling in the layers spins along the magnet are flipped too, r_up,dn is not zero, and r_up, r_dn
+    are the diagonal blocks of r in the frame of the magnet. Of a transverse spin s = s_x + i s_y that comes in, the
+    part Tr[r_up r_dn^dagger]^* s still comes back; r_up,dn and r_dn,up add a part of s^* and turn
+    transverse spin into longitudinal. What comes back needs all of Tr[sigma_a r sigma_b r^dagger] then (to be had from
+    the amplitudes of `solve`), and what does not is shared by the magnetization and the lattice: g alone is not the
+    torque on the magnetization any more. With all that each spin transmits in G_s,
+    2 Re g - G_up - G_dn = Tr|r_up - r_dn|^2 + Tr|r_up,dn|^2 + Tr|r_dn,up|^2 >= 0.
+
     A. Brataas, Yu. V. Nazarov, G. E. W. Bauer, Phys. Rev. Lett. 84, 2481 (2000) (cited from memory).
     """
     if not isinstance(system, Scattering):
@@ -241,7 +263,8 @@ def transmitted_mixing_conductance(
     Raises
     ------
     InputError
-        If a lead is magnetic: its two spins share no channels, and the product of amplitudes means nothing.
+        If a lead is magnetic or has spin-orbit coupling: its two spins share no channels, and the product of
+        amplitudes means nothing.
     """
     name, long_name = "transmitted_mixing_conductance", "transmitted spin-mixing conductance"
     if not isinstance(system, Scattering):
@@ -306,7 +329,16 @@ def per_area(x: xr.DataArray, system) -> xr.DataArray:
     return result
 
 
+def _require_spin(s: Scattering, p: int, quantity: str) -> None:
+    if not s.lead_spin_conserved[p]:
+        raise InputError(
+            f"the {s.leads[p]} lead conserves no spin, and {quantity} needs channels of one spin each; leave "
+            "spin_orbit out of the lead's material (layers may have it)"
+        )
+
+
 def _require_normal(s: Scattering, p: int) -> None:
+    _require_spin(s, p, "a mixing conductance")
     if s.lead_magnetic[p]:
         raise InputError(f"the {s.leads[p]} lead is magnetic; a mixing conductance needs equal channels for both spins")
     if s.magnet_axes[p] is None:
@@ -421,7 +453,10 @@ def _over_k(
 ) -> xr.DataArray:
     """A k-resolved array with its momenta, weights and spin labels."""
     k, weights = kset.points, kset.weights
-    coords: dict = {d: SPINS for d in dims if d.startswith("spin")}
+    coords: dict = {
+        d: SPINS if size == 2 else BOTH_SPINS
+        for d, size in zip(dims, values.shape, strict=True) if d.startswith("spin")
+    }  # fmt: skip
     for i in range(2):
         coords[f"k{i + 1}"] = ("k", k[:, i], {"units": "rad", "long_name": f"k.a{i + 1}"})
     coords["weight"] = ("k", weights, {"units": "1", "long_name": "weight in a sum over k"})

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from qtorque.bloch import LayeredSystem, as_layered
 from qtorque.brillouin import kpoints
-from qtorque.chain import Fourier
+from qtorque.chain import Axis, Fourier
 from qtorque.errors import InputError, finite_number
 from qtorque.materials import Material
 from qtorque.stack import Lead, Stack
@@ -30,9 +30,13 @@ are as many waves as lambda has roots, except at a band edge."""
 VANISHING = 1e-12
 """Share of the largest singular value below which another is zero: rounding of the few unitary turns of a deflation,
 and a hopping that is there in rounding only."""
+SAME_HEIGHT_DIGITS = 6
+"""Sites closer than a millionth of the period along the transport direction lie in one monolayer."""
 ROUNDED_PHASE = 1e-12
 """rad; a phase this close to -pi is pi up to rounding."""
 SPINS = ("up", "down")
+BOTH_SPINS = ("both",)
+"""Label of the waves of a material that conserves no spin."""
 
 
 def complex_bands(
@@ -62,7 +66,8 @@ def complex_bands(
     -------
     Dataset
         dims energy, k, spin, band; twice as many bands as orbitals of a principal layer, sorted from the fastest growth
-        towards +z to the fastest decay. `q`: real part in (-pi, pi], imaginary part the decay per principal layer.
+        towards +z to the fastest decay. A material that conserves no spin has the one spin "both" and four times as
+        many bands as orbitals. `q`: real part in (-pi, pi], imaginary part the decay per principal layer.
         `kappa` = Im q/thickness, 1/nm. `propagating`. `velocity` = dE/dq, eV, of propagating waves: positive towards
         +z; 0 for others. At a band edge a wave is neither: q is real there, and it does not propagate. The attributes
         `layer_thickness` (nm) and `monolayers` belong to the principal layer.
@@ -70,14 +75,14 @@ def complex_bands(
     Raises
     ------
     InputError
-        For bad arguments, a lead that conserves no spin, energies at which every wave number is allowed.
+        For bad arguments, energies at which every wave number is allowed.
 
     Notes
     -----
     Spin up is the majority, wherever it points; the two are equal in a normal material. Where V is singular some waves
     do not leave their layer: lambda = 0 has q = +i inf, lambda infinite q = -i inf. Which these are is decided by the
     ranks of blocks (singular values below 1e-12 of the largest are zero), so that a defective lambda = 0 does not come
-    out as a root of rounding. Valid without spin-orbit coupling.
+    out as a root of rounding.
 
     The deflation of infinite and zero eigenvalues, step by step, is the staircase of P. Van Dooren, Linear Algebra
     Appl. 27, 103 (1979) (cited from memory).
@@ -87,12 +92,13 @@ def complex_bands(
         raise InputError("energy= is an empty list; give at least one number in eV")
     points = kpoints(k).points
     onsite, hopping, thickness, monolayers = _bulk(material, lead)
-    axis = onsite.spin_part.axis or hopping.spin_part.axis or (0.0, 0.0, 1.0)
+    axis: Axis = onsite.spin_part.axis or hopping.spin_part.axis or (0.0, 0.0, 1.0)
     if not (onsite.spin_part.diagonal_along(axis) and hopping.spin_part.diagonal_along(axis)):
-        raise InputError(f"complex_bands: {material!r} conserves no spin; its waves cannot be told apart by spin")
+        axis = None
+    spins = BOTH_SPINS if axis is None else SPINS
     H, V = (_at(block, axis, points) for block in (onsite, hopping))
     bands = 2 * H.shape[-1]
-    shape = (len(energies), len(points), len(SPINS), bands)
+    shape = (len(energies), len(points), len(spins), bands)
     q, propagating, velocity = np.empty(shape, dtype=complex), np.empty(shape, dtype=bool), np.empty(shape)
     for e, point, spin in product(*(range(n) for n in shape[:3])):
         where = e, point, spin
@@ -110,7 +116,7 @@ def complex_bands(
             "energy": ("energy", energies, {"units": "eV", "long_name": "energy"}),
             "k1": ("k", points[:, 0], {"units": "rad", "long_name": "k.a1"}),
             "k2": ("k", points[:, 1], {"units": "rad", "long_name": "k.a2"}),
-            "spin": list(SPINS),
+            "spin": list(spins),
         },
         attrs={"layer_thickness": thickness, "layer_thickness_units": "nm", "monolayers": monolayers},
     )
@@ -133,13 +139,17 @@ def _bulk(material, lead: str | None) -> tuple[Fourier, Fourier, float, int]:
     region, *leads = system.builders
     builder = leads[0 if name == "left" else 1]
     a1, a2 = (np.array(p) for p in region.symmetry.periods)
-    volume = abs(np.linalg.det([np.array(p) for p in builder.symmetry.periods]))
+    normal = np.cross(a1, a2)
+    period = abs(np.linalg.det([np.array(p) for p in builder.symmetry.periods])) / np.linalg.norm(normal)
+    heights = [float(np.array(site.pos) @ normal / np.linalg.norm(normal)) for site in builder.sites()]
+    # Heights a period apart are those of one monolayer.
+    levels = len(np.unique(np.round(np.exp(2j * np.pi * np.array(heights) / period), SAME_HEIGHT_DIGITS)))
     cells = system.dimensions[element] // sum(site.family.norbs for site in builder.sites())
-    return chain.onsite[element], hopping, float(cells * volume / np.linalg.norm(np.cross(a1, a2))), cells
+    return chain.onsite[element], hopping, float(cells * period), cells * levels
 
 
-def _at(block: Fourier, axis, points: np.ndarray) -> np.ndarray:
-    """The block of each spin at every momentum: (spin, k, n, n)."""
+def _at(block: Fourier, axis: Axis, points: np.ndarray) -> np.ndarray:
+    """The block of each spin at every momentum: (spin, k, n, n), one spin for the axis None."""
     phases = np.exp(1j * (points @ block.vectors.T))
     return np.einsum("kR,Rsij->skij", phases, block.in_frame(axis))
 

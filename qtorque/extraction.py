@@ -83,7 +83,7 @@ def interface_parameters(
     if flipped > SPIN_FLIP_TOLERANCE * float(G.sum()):
         raise InputError(
             f"the transmission flips spins ({flipped:.3g} of {float(G.sum()):.3g} e^2/h per cell); "
-            "take off spin-orbit coupling and turn all magnets to one axis"
+            "leave spin_orbit out of the materials and turn all magnets to one axis"
         )
     normal_leads = tuple(side for side, magnetic in zip(SIDES, s.lead_magnetic, strict=True) if not magnetic)
     mixing = [complex(k_average(mixing_conductance(s, lead=side))) for side in normal_leads]
@@ -195,6 +195,12 @@ def _axis(s: Scattering) -> tuple[float, float, float]:
         raise InputError(f"the leads are {', '.join(s.leads)}; interface parameters are of a left and a right one")
     if s.area is None:
         raise InputError("area is unknown; give the Scattering of a stack, or set area= by dataclasses.replace")
+    for side, conserved in zip(SIDES, s.lead_spin_conserved, strict=True):
+        if not conserved:
+            raise InputError(
+                f"the {side} lead conserves no spin, and interface parameters are of one spin each; leave spin_orbit "
+                "out of the lead's material"
+            )
     if all(s.lead_magnetic):
         raise InputError("both leads are magnetic; give one interface N|F or F|N, or a slab between normal leads")
     left, right = s.magnet_axes

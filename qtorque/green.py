@@ -19,7 +19,6 @@ import numpy as np
 
 from qtorque._linalg import adjoint, inverse, multiply
 from qtorque.chain import Axis, Chain, Fourier
-from qtorque.errors import InputError
 from qtorque.halves import Half, Join, Run, SpinMatrix, Step, common_axis
 from qtorque.leads import surface_green
 
@@ -351,20 +350,17 @@ def transmissions(chains: Sequence[Chain], k: np.ndarray, energy: float) -> np.n
     Returns
     -------
     ndarray
-        shape (chains, nk, 2, 2): spin in, spin out, up along each lead's own majority direction, z if it is normal.
-        Not a number on a band edge or flat band that leaves G without a value.
-
-    Raises
-    ------
-    InputError
-        For a lead that conserves no spin.
+        shape (chains, nk, 2, 2): spin in, spin out, up along each lead's own majority direction, z if it is normal;
+        one spin on the side of a lead that conserves none. Not a number on a band edge or flat band that leaves G
+        without a value.
     """
     phases, energies = Phases(k), np.array([[float(energy)]])
     axes = [(_lead_axis(c, 0), _lead_axis(c, 1)) for c in chains]
     first = Sweeps(chains[0], phases, energies)
     sweeps = [first, *(Sweeps(chain, phases, energies, like=first) for chain in chains[1:])]
     common = _common_cut(sweeps[1:], len(chains[0].bond))
-    result = np.empty((len(chains), len(k), 2, 2))
+    spins = [1 if axis is None else 2 for axis in axes[0]]
+    result = np.empty((len(chains), len(k), *spins))
     for s, lead_axes, into in zip(sweeps, axes, result, strict=True):
         start, stop = s.shared_cut()
         bond = stop if s is not first and start > stop >= 0 else min(common, len(s.chain.bond) - 1)
@@ -384,14 +380,12 @@ def _common_cut(others: Sequence[Sweeps], bonds: int) -> int:
     return int(best[len(best) // 2])
 
 
-def _lead_axis(chain: Chain, lead: int) -> tuple[float, float, float]:
-    """The majority direction of a lead, z if it is normal."""
+def _lead_axis(chain: Chain, lead: int) -> Axis:
+    """The majority direction of a lead, z if it is normal; None if it conserves no spin."""
     onsite, outward = (chain.onsite[0], chain.left_outward) if lead == 0 else (chain.onsite[-1], chain.right_outward)
     axis = onsite.spin_part.axis or outward.spin_part.axis
-    if not (onsite.spin_part.diagonal_along(axis) and outward.spin_part.diagonal_along(axis)):
-        name = ("left", "right")[lead]
-        raise InputError(f"the {name} lead conserves no spin; spin-resolved transmission needs one without spin-orbit")
-    return axis or Z_AXIS
+    conserved = onsite.spin_part.diagonal_along(axis) and outward.spin_part.diagonal_along(axis)
+    return (axis or Z_AXIS) if conserved else None
 
 
 def _axes(swept: Sequence[tuple[Fourier, Fourier]]) -> list[Axis]:

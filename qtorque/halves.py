@@ -103,20 +103,24 @@ class Half:
         lead = self.surface.along(self.reach.axis)
         return SpinMatrix(multiply(self.reach.data, lead, adjoint(self.reach.data)), self.reach.axis)
 
-    def entering(self, axis: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
+    def entering(self, axis: Axis) -> tuple[np.ndarray, np.ndarray]:
         """How spins along `axis` of the lead get in, (reach, a_lead): the sum of reach a_lead^s reach^dagger is a.
 
         `axis` has to be that of a magnetic lead, or any of a normal one. Shapes (1, k, E, 2n, 2m), the columns spin up
-        first, then spin down, and (2, k, E, m, m).
+        first, then spin down, and (2, k, E, m, m). None is for a lead that conserves no spin: the columns are then in
+        its own order, and a_lead is (1, k, E, 2m, 2m).
         """
         return self._of_lead(axis, self.reach)
 
-    def leaving(self, axis: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
+    def leaving(self, axis: Axis) -> tuple[np.ndarray, np.ndarray]:
         """How spins get out to the lead: (escape, a_lead), shapes as for `entering`."""
         return self._of_lead(axis, self.escape)
 
-    def _of_lead(self, axis: tuple[float, float, float], product: SpinMatrix | None) -> tuple[np.ndarray, np.ndarray]:
+    def _of_lead(self, axis: Axis, product: SpinMatrix | None) -> tuple[np.ndarray, np.ndarray]:
         assert self.surface is not None, "spectral functions exist at real energies"
+        if axis is None:
+            lead = self.surface.full
+            return product.full if product else np.eye(lead.shape[-1])[None, None, None], lead
         assert self.surface.axis is not None, "a lead that conserves no spin"
         parallel = common_axis(axis, self.surface.axis) is not None
         # The two spins of a normal lead are equal along any axis.
@@ -258,13 +262,15 @@ class Join:
     ) -> np.ndarray:
         """Tr[a_R^{s'} Z a_L^s Z^dagger], Z = escape^dagger V^dagger D reach from spin s to s': shape (k, s, s').
 
+        One s where a lead conserves no spin.
+
         `entering` is that of the left half, `leaving` that of the right one. One energy only.
         """
         (reach, source), (escape, target) = entering, leaving
         dress, V = (SpinMatrix(matrix, self.axis).full for matrix in (self._dress, self.V))
         Z = multiply(adjoint(escape), adjoint(V), dress, reach)[0, :, 0]
         n, m = target.shape[-1], source.shape[-1]
-        parts = Z.reshape(len(Z), 2, n, 2, m).transpose(1, 3, 0, 2, 4)
+        parts = Z.reshape(len(Z), len(target), n, len(source), m).transpose(1, 3, 0, 2, 4)
         flow = target[:, None, :, 0] @ parts @ source[None, :, :, 0]
         return np.sum(flow * parts.conj(), axis=(3, 4)).real.T
 
@@ -308,7 +314,7 @@ class Join:
     def window_torques(self, H: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(i/2) Tr([sigma_a, H] A) on the element left of the cut, for A_L and A_R: (3, k, E) each.
 
-        With H = -(1/2) D m.sigma this is (1/2) m x Tr[D sigma A]. H: full matrices (1, k, 1, 2n, 2n).
+        With the exchange H = -(1/2) D m.sigma this is (1/2) m x Tr[D sigma A]. H: full matrices (1, k, 1, 2n, 2n).
         """
         left, right = (self._torque(H, a) for a in self.spectral)
         return left.real, right.real

@@ -10,7 +10,7 @@ import numpy as np
 from qtorque.bloch import HERMITICITY_TOLERANCE
 from qtorque.brillouin import KSet
 from qtorque.chain import Axis, Fourier, SpinPart
-from qtorque.channels import Z_AXIS, Piece, amplitudes_of, full_spin_blocks, require_spin
+from qtorque.channels import Z_AXIS, Piece, amplitudes_of, full_spin_blocks, lead_axis
 from qtorque.errors import InputError
 from qtorque.halves import common_axis
 
@@ -47,9 +47,7 @@ def solve_finalised(system, energy: float, params: Mapping, known: Known | None 
         _require_hermitian(cell, f"lead {p}")
         padded = np.zeros_like(cell)
         padded[:, : hopping.shape[1]] = hopping
-        part = Fourier(np.array([[0, 0], [1, 0]]), np.array([cell, padded])).spin_part
-        require_spin(part, f"lead {p}")
-        parts.append(part)
+        parts.append(Fourier(np.array([[0, 0], [1, 0]]), np.array([cell, padded])).spin_part)
     try:
         green = kwant.greens_function(system, energy, params=used)
     except (ValueError, np.linalg.LinAlgError) as error:
@@ -59,7 +57,7 @@ def solve_finalised(system, energy: float, params: Mapping, known: Known | None 
     count = len(system.leads)
     if known is None:
         known = tuple(parts), _nearest_axes(system, H, parts, used)
-    axes = [part.axis or Z_AXIS for part in known[0]]
+    axes = [lead_axis(part) for part in known[0]]
     corners = {
         (p, q): full_spin_blocks(green.submatrix(p, q)[None], axes[p], axes[q])
         for p in range(count)
@@ -68,14 +66,15 @@ def solve_finalised(system, energy: float, params: Mapping, known: Known | None 
     sigma = []
     for axis, matrix in zip(axes, green.lead_info, strict=True):
         blocks = full_spin_blocks(matrix[None], axis, axis)
-        sigma.append(np.stack([blocks[s, s] for s in range(2)]))
+        sigma.append(np.stack([block for (s, t), block in blocks.items() if s == t]))
     return amplitudes_of(corners, sigma, *known)
 
 
 def _nearest_axes(system, H: np.ndarray, parts: list[SpinPart], params: Mapping) -> tuple[Axis, ...]:
     """For every lead the majority direction of the nearest magnet, counted in hoppings; its own if it is magnetic.
 
-    A magnet is a site of the region or another lead.
+    A magnet is a site of the region or another lead. None for all where anything conserves no spin: what of it is
+    exchange is not known here.
     """
     region = Fourier(np.array([[0, 0]]), H[None]).spin_part
     found: list[Axis] = []
@@ -91,7 +90,8 @@ def _nearest_axes(system, H: np.ndarray, parts: list[SpinPart], params: Mapping)
             reached.update(shell)
         found.append(axis)
     known = [axis for axis in (region.axis, *found) if axis is not None]
-    collinear = region.collinear and all(common_axis(known[0], other) for other in known)
+    collinear = region.collinear and all(part.collinear for part in parts)
+    collinear = collinear and all(common_axis(known[0], other) for other in known)
     return tuple(axis or Z_AXIS for axis in found) if collinear else (None,) * len(found)
 
 

@@ -7,7 +7,7 @@ f_0 = (f_L + f_R)/2 does not change in first order of V, and all that does is (A
 import numpy as np
 import xarray as xr
 
-from qtorque.bias import directions_of, others_collinear
+from qtorque.bias import coefficients_have_limits, directions_of
 from qtorque.bloch import LayeredSystem, as_layered
 from qtorque.brillouin import KSet, as_kset, require_symmetry
 from qtorque.conductances import CONDUCTANCE_UNIT
@@ -22,6 +22,9 @@ from qtorque.torque import (
     conserved,
     decompose,
     ends,
+    exchange_layers,
+    exchange_torque_on_magnet,
+    has_lattice_torque,
     torque_on_magnet,
     window_kernel,
 )
@@ -72,7 +75,9 @@ def linear_torkance(
     Dataset
         dims angle, xyz. `conductance` (angle), e^2/h per cell; `damping_like`, `field_like`, `damping_like_fixed`,
         `field_like_fixed` (angle), eV/V per cell, sin(angle) removed; `torque`, `torque_fixed` (angle, xyz), eV/V per
-        cell, laboratory frame; `magnetization` (angle, xyz). `qt.per_area` gives SI.
+        cell, laboratory frame; `magnetization` (angle, xyz). Where one of the two magnets has spin-orbit coupling, also
+        `torque_exchange`, `torque_exchange_fixed` (angle, xyz), eV/V per cell: see `spin_torque`. `qt.per_area` gives
+        SI.
 
     Raises
     ------
@@ -87,7 +92,7 @@ def linear_torkance(
     Notes
     -----
     At |sin(angle)| < 1e-4 the coefficients are the limits of those at nearby angles. With more than two magnets, which
-    need not lie on one line, they are not a number there.
+    need not lie on one line, and with spin-orbit coupling they are not a number there.
     """
     response = _Response(system, angle, energy)
     kset = as_kset(kmesh)
@@ -156,7 +161,8 @@ class _Response:
         self.directions = np.array([directions_of(self.chains[a], self.magnets, x) for a, x in enumerate(self.every)])
         # Both sides of a normal spacer carry one spin current, at every angle.
         same = np.max([conserved(chain, self.bonds) for chain in self.chains], axis=0)
-        self.cuts = Cuts(tuple(self.bonds[i] for i in np.unique(same)))
+        layers = exchange_layers(self.chains[0], self.magnets)
+        self.cuts = Cuts(tuple(self.bonds[i] for i in np.unique(same)), layers)
         self.place = np.searchsorted(np.unique(same), same)
 
     def require(self, kset: KSet) -> None:
@@ -171,7 +177,8 @@ class _Response:
     def dataset(self, columns: np.ndarray, dims: tuple[str, ...], coordinates: dict, kset: KSet) -> xr.Dataset:
         """Columns (..., angles x columns) as variables of dims (..., angle)."""
         lead, every, count = columns.shape[:-1], len(self.every), len(self.angles)
-        flow = columns.reshape(*lead, every, len(self.cuts.bonds), 4)[..., self.place, :]
+        columns = columns.reshape(*lead, every, self.cuts.columns)
+        flow, layered_torque = self.cuts.currents(columns)[..., self.place, :], self.cuts.torques(columns)
         plane = (*dims, "angle")
         variables = {
             "conductance": (
@@ -185,6 +192,14 @@ class _Response:
             variables["torque" + suffix] = (
                 (*plane, "xyz"), vectors[..., :count, :], UNIT_TORKANCE, f"torkance vector of the {name} magnet"
             )  # fmt: skip
+            if has_lattice_torque(self.chains[0], self.magnets):
+                exchange = exchange_torque_on_magnet(
+                    vectors, self.cuts.layers, layered_torque, self.chains[0], self.magnets[which]
+                )
+                variables["torque_exchange" + suffix] = (
+                    (*plane, "xyz"), exchange[..., :count, :], UNIT_TORKANCE,
+                    f"torkance vector of the magnetization of the {name} magnet",
+                )  # fmt: skip
             for kind, values in (("damping-like", damping_like), ("field-like", field_like)):
                 text = f"{kind} torkance on the {name} magnet, sin(angle) removed"
                 variables[kind.replace("-", "_") + suffix] = (plane, values, UNIT_TORKANCE, text)
@@ -223,7 +238,7 @@ class _Response:
         regular = np.abs(np.sin(self.every)) >= SMALL_SINE
         found = np.full((2, *vectors.shape[:-1]), np.nan)
         found[..., regular] = decompose(vectors[..., regular, :], own[regular], other[regular])
-        if others_collinear(self.stack):
+        if coefficients_have_limits(self.stack):
             limits = found[..., count:]
             found[..., np.flatnonzero(self.singular)] = (4 * limits[..., 0::2] - limits[..., 1::2]) / 3
         return found[0, ..., :count], found[1, ..., :count]

@@ -28,6 +28,7 @@ from qtorque.channels import (
     amplitudes_of,
     chain_axes,
     full_spin_blocks,
+    lead_axis,
     lead_parts,
     open_channels_of,
 )
@@ -70,13 +71,17 @@ class Scattering:
         Names of the leads; the first two are "left" and "right" for a stack.
     amplitudes
         amplitudes[out, in] with lead numbers: shape (nk, spin out, spin in, channels out, channels in), amplitudes per
-        unit flux; zero where a channel is closed. Spin index 0 is "up", along the axis of that lead.
+        unit flux; zero where a channel is closed. Spin index 0 is "up", along the axis of that lead. The channels of a
+        lead that conserves no spin, because of spin-orbit coupling, have none: its index of spin has length 1.
     open_channels
-        shape (nk, lead, spin)
+        shape (nk, lead, spin). Those of a lead that conserves no spin are all counted at 0, and none at 1.
     lead_axes
-        Spin axis of every lead: its own majority direction, z if it is not magnetic. shape (lead, 3)
+        Spin axis of every lead: its own majority direction, z if it is not magnetic; not a number where the lead
+        conserves no spin. shape (lead, 3)
     lead_magnetic
-        Whether the two spins of a lead differ.
+        Whether the two spins of a lead differ, as they do where it conserves none.
+    lead_spin_conserved
+        Whether a lead conserves a spin, so that its channels have one.
     magnet_axes
         For every lead the majority direction of the magnet nearest to it, z where nothing is magnetic; None if the
         magnets are not collinear.
@@ -95,6 +100,7 @@ class Scattering:
     open_channels: np.ndarray
     lead_axes: np.ndarray
     lead_magnetic: tuple[bool, ...]
+    lead_spin_conserved: tuple[bool, ...]
     magnet_axes: tuple[Axis, ...]
     shifted: np.ndarray
     unitarity_error: np.ndarray
@@ -102,7 +108,8 @@ class Scattering:
 
     def __repr__(self) -> str:
         most = self.open_channels.max(axis=(0, 2))
-        channels = ", ".join(f"{name} {n}" for name, n in zip(self.leads, most, strict=True))
+        kinds = ("" if conserved else " of both" for conserved in self.lead_spin_conserved)
+        channels = ", ".join(f"{name} {n}{kind}" for name, n, kind in zip(self.leads, most, kinds, strict=True))
         return f"Scattering(energy={self.energy:g} eV, {self.kset!r}, most open channels a spin: {channels})"
 
     def lead(self, name: str | int) -> int:
@@ -164,7 +171,7 @@ def solve(
     Raises
     ------
     InputError
-        For bad arguments, leads that conserve no spin, or a lead without an open channel on the whole mesh.
+        For bad arguments, or a lead without an open channel on the whole mesh.
     """
     energy = finite_number("energy", energy, "eV")
     if hasattr(system, "lead_interfaces"):
@@ -202,10 +209,10 @@ def solve(
 
 
 def _invariants(s: Scattering) -> np.ndarray:
-    """What a symmetry has to leave as it is: probabilities of all blocks and Tr r_up r_dn^dagger of both leads, over
-    k."""
+    """What a symmetry has to leave as it is, over k: probabilities of all blocks and Tr r_up r_dn^dagger of the normal
+    leads, whose two spins share their channels."""
     columns = [s.probabilities(source, target).reshape(s.kset.size, -1) for source in range(2) for target in range(2)]
-    for lead in range(2):
+    for lead in np.flatnonzero(~np.array(s.lead_magnetic)).tolist():
         r = s.reflection(lead)
         mixing = np.einsum("kab,kab->k", r[:, 0, 0], r[:, 1, 1].conj())
         columns += [mixing.real[:, None], mixing.imag[:, None]]
@@ -258,6 +265,7 @@ def _solve_compiled(c: single_orbital.SingleOrbitalChain, kset: KSet, energy: fl
         open_channels=open_channels,
         lead_axes=np.array(lead_axes),
         lead_magnetic=tuple(not part.independent for part in parts),
+        lead_spin_conserved=(True, True),
         magnet_axes=magnet_axes,
         shifted=failed,
         unitarity_error=found.error,
@@ -307,18 +315,18 @@ def _solve_chain(chain: Chain, k: np.ndarray, energy: float) -> Piece:
 def _solve_chain_at(chain: Chain, k: np.ndarray, energy: float) -> Piece:
     sweeps = Sweeps(chain, Phases(k), np.array([[float(energy)]]))
     parts = lead_parts(chain)
-    axes = [part.axis or Z_AXIS for part in parts]
+    axes = [lead_axis(part) for part in parts]
     corners = {(p, q): _spin_blocks(m, axes[p], axes[q], len(k)) for (p, q), m in sweeps.corners().items()}
     return amplitudes_of(corners, _lead_self_energies(sweeps, parts), parts, chain_axes(chain))
 
 
 def _lead_self_energies(sweeps: Sweeps, parts: tuple[SpinPart, ...]) -> list[np.ndarray]:
-    """Self-energies of up and down at one energy in the frames of the leads: (2, nk, n, n) each."""
+    """Self-energies of every spin at one energy in the frames of the leads: (spin, nk, n, n) each."""
     sigma = []
     for p, part in enumerate(parts):
-        axis = part.axis or Z_AXIS
+        axis = lead_axis(part)
         blocks = _spin_blocks(sweeps.self_energy(p), axis, axis, len(sweeps.k.k))
-        sigma.append(np.stack([blocks[s, s] for s in range(2)]))
+        sigma.append(np.stack([blocks[s, s] for s in range(1 if axis is None else 2)]))
     return sigma
 
 
@@ -410,8 +418,9 @@ def _gather(pieces: list[Piece], energy: float, kset: KSet, names: tuple[str, ..
         leads=names,
         amplitudes=amplitudes,
         open_channels=opened,
-        lead_axes=np.array([part.axis or Z_AXIS for part in parts]),
+        lead_axes=np.array([lead_axis(part) or (np.nan,) * 3 for part in parts]),
         lead_magnetic=tuple(not part.independent for part in parts),
+        lead_spin_conserved=tuple(part.collinear for part in parts),
         magnet_axes=pieces[0].magnet_axes,
         shifted=np.concatenate([piece.shifted for piece in pieces]),
         unitarity_error=np.concatenate([piece.unitarity_error for piece in pieces]),

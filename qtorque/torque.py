@@ -49,12 +49,12 @@ class Cuts:
         return 4 * len(self.bonds) + 3 * len(self.layers)
 
     def currents(self, columns: np.ndarray) -> np.ndarray:
-        """(angle, columns) -> (angle, bond, 4)."""
-        return columns[:, : 4 * len(self.bonds)].reshape(len(columns), len(self.bonds), 4)
+        """(..., columns) -> (..., bond, 4)."""
+        return columns[..., : 4 * len(self.bonds)].reshape(*columns.shape[:-1], len(self.bonds), 4)
 
     def torques(self, columns: np.ndarray) -> np.ndarray:
-        """(angle, columns) -> (angle, layer, 3)."""
-        return columns[:, 4 * len(self.bonds) :].reshape(len(columns), len(self.layers), 3)
+        """(..., columns) -> (..., layer, 3)."""
+        return columns[..., 4 * len(self.bonds) :].reshape(*columns.shape[:-1], len(self.layers), 3)
 
     @property
     def is_spin_current(self) -> np.ndarray:
@@ -66,7 +66,7 @@ def window_kernel(chains: Sequence[Chain], cuts: Cuts, k: np.ndarray, energy: np
     """The symmetric window (A_L - A_R)/2, per energy: shape (m, nE, angles x columns).
 
     Spin current Im Tr[(1/2){V^dagger, sigma_a} (A_L - A_R)/2]/(2 pi); torque (i/2) Tr([sigma_a, H] (A_L - A_R)/2)/(2
-    pi).
+    pi) of the exchange H.
 
     Parameters
     ----------
@@ -86,7 +86,8 @@ def window_kernel(chains: Sequence[Chain], cuts: Cuts, k: np.ndarray, energy: np
         first = first or sweeps
         columns += [_half_difference(sweeps.join(b).window_currents()) for b in cuts.bonds]
         columns += [
-            _half_difference(sweeps.join(e).window_torques(blocks(chain.onsite[e], None, phases))) for e in cuts.layers
+            _half_difference(sweeps.join(e).window_torques(blocks(chain.exchange_of(e), None, phases)))
+            for e in cuts.layers
         ]
     return _columns_last(columns) / (2 * np.pi)
 
@@ -95,7 +96,7 @@ def sea_kernel(chains: Sequence[Chain], cuts: Cuts, k: np.ndarray, z: np.ndarray
     """The Fermi sea, per node of a contour: shape (m, nodes, angles x columns).
 
     Spin current Re{step Tr[W_a G(l, l+1) - W_a^dagger G(l+1, l)]}/(2 pi), W_a = (1/2){V^dagger, sigma_a}; torque
-    -Im{step (i/2) Tr([sigma_a, H] G)}/pi. The integrands are analytic; `step` is f(z) dz/dx.
+    -Im{step (i/2) Tr([sigma_a, H] G)}/pi of the exchange H. The integrands are analytic; `step` is f(z) dz/dx.
     """
     compiled = _single_orbital(tuple(chains))
     if compiled is not None:
@@ -109,7 +110,8 @@ def sea_kernel(chains: Sequence[Chain], cuts: Cuts, k: np.ndarray, z: np.ndarray
         first = first or sweeps
         columns += [(step * sweeps.join(b).sea_currents()).real for b in cuts.bonds]
         columns += [
-            -2 * (step * sweeps.join(e).sea_torques(blocks(chain.onsite[e], None, phases))).imag for e in cuts.layers
+            -2 * (step * sweeps.join(e).sea_torques(blocks(chain.exchange_of(e), None, phases))).imag
+            for e in cuts.layers
         ]
     return _columns_last(columns) / (2 * np.pi)
 
@@ -132,6 +134,9 @@ def log_determinants(chains: Sequence[Chain], cut: int, k: np.ndarray, z: np.nda
 # An adaptive integral asks for the same chains some hundred times; what is known of them is kept for the last few.
 @functools.lru_cache(maxsize=8)
 def _single_orbital(chains: tuple[Chain, ...]) -> SingleOrbitalChains | None:
+    # The compiled torque is that of the whole on-site block.
+    if any(chain.exchange is not None for chain in chains):
+        return None
     return single_orbital_chains(chains)
 
 
@@ -176,7 +181,8 @@ def torque_on_magnet(currents: dict[int, np.ndarray], magnet: range, last: int, 
     """Torque on a magnet from the spin currents through its two ends, eV per cell.
 
     A finite magnet takes Q(in) - Q(out). A semi-infinite one takes the part across its magnetization at its interface:
-    +Q_perp in the right lead, -Q_perp in the left lead.
+    +Q_perp in the right lead, -Q_perp in the left lead. With spin-orbit coupling in the magnet this is what its spins
+    and its lattice take together.
 
     Parameters
     ----------
@@ -199,6 +205,52 @@ def torque_on_magnet(currents: dict[int, np.ndarray], magnet: range, last: int, 
     if magnet.start == 0 or magnet.stop - 1 == last:
         flow = flow - direction * (direction @ flow)
     return flow
+
+
+def exchange_layers(chain: Chain, magnets: Sequence[range]) -> tuple[int, ...]:
+    """The layers whose exchange torques make up those of the finite magnets with spin-orbit coupling, ascending."""
+    chosen = [magnet for magnet in magnets if _coupled(chain, magnet) and _finite(chain, magnet)]
+    return tuple(sorted({e for magnet in chosen for e in magnet}))
+
+
+def has_lattice_torque(chain: Chain, magnets: Sequence[range]) -> bool:
+    """Whether spin-orbit coupling in a magnet makes the torque on its magnetization another than that on its spins."""
+    return any(_coupled(chain, magnet) for magnet in magnets)
+
+
+def exchange_torque_on_magnet(
+    torque: np.ndarray, layers: Sequence[int], torques: np.ndarray, chain: Chain, magnet: range
+) -> np.ndarray:
+    """Torque on the magnetization of a magnet.
+
+    Parameters
+    ----------
+    torque
+        What its spins and its lattice take together, shape (..., 3): the torque on the magnetization of a magnet
+        without spin-orbit coupling.
+    layers, torques
+        `exchange_layers` and the exchange torque of each, shape (..., layer, 3): their sum is the torque on the
+        magnetization of a finite magnet with spin-orbit coupling.
+
+    Returns
+    -------
+    ndarray
+        shape (..., 3); not a number for a semi-infinite magnet with spin-orbit coupling. There the torque is spread
+        over as many layers as the spin needs to relax, all of them in the lead.
+    """
+    if not _coupled(chain, magnet):
+        return torque
+    if not _finite(chain, magnet):
+        return np.full(torque.shape, np.nan)
+    return torques[..., np.isin(layers, magnet), :].sum(axis=-2)
+
+
+def _coupled(chain: Chain, magnet: range) -> bool:
+    return any(chain.spin_orbit_coupled[e] for e in magnet)
+
+
+def _finite(chain: Chain, magnet: range) -> bool:
+    return magnet.start > 0 and magnet.stop < len(chain.onsite)
 
 
 def conserved(chain: Chain, bonds: Sequence[int]) -> list[int]:

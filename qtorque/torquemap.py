@@ -159,8 +159,8 @@ class TorqueMap:
             arrays[name] = dataset[name].transpose("angle", "voltage").values
             if np.isnan(arrays[name]).any():
                 raise InputError(
-                    f"{name} is not finite at every angle: a third magnet off the axis leaves no coefficients at 0 "
-                    "and pi; leave these angles out"
+                    f"{name} is not finite at every angle: a third magnet off the axis, or spin-orbit coupling, leaves "
+                    "no coefficients at 0 and pi; leave these angles out"
                 )
         if mixing_conductance is None and MIXING_ATTRIBUTES[0] in dataset.attrs:
             mixing_conductance = complex(*(float(dataset.attrs[name]) for name in MIXING_ATTRIBUTES))
