@@ -124,6 +124,6 @@ if __name__ == "__main__":
     magnet.add_argument("--Ms", type=number, default=1e6, help="saturation magnetisation, A/m; default 1e6")
     magnet.add_argument("--magnet-thickness", type=number, default=1e-9, help="m; default 1e-9")
     magnet.add_argument(
-        "--current-density", type=number, default=1e11, help="electron flow in the metal, A/m^2; default 1e11"
+        "--current-density", type=number, default=1e11, help="charge current in the metal, A/m^2; default 1e11"
     )
     command_line.main(run, parser)

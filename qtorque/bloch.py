@@ -285,7 +285,7 @@ def as_layered(system) -> LayeredSystem:
     if not isinstance(system, Stack):
         raise InputError(f"{type(system).__name__} is no stack; give a qt.Stack or the result of qt.layered(...)")
     names = list(system.magnets)
-    coupled = any(piece.material.spin_orbit_coupled for piece in (system.left, *system.layers, system.right))
+    coupled = any(m.piece.material.spin_orbit_coupled for m in system.monolayers)
     made = layered(
         *system.builders(),
         params=system.params,

@@ -171,8 +171,8 @@ def test_the_sheet_current_is_the_integral_of_the_current_density():
     np.testing.assert_allclose(s.sheet_current, integral, rtol=1e-11)
 
 
-def test_electrons_along_x_pull_a_magnet_above_towards_plus_y_and_a_magnet_is_driven_by_no_other_spin():
-    # Spin frame and positive angle: flow = electron flow x spin, z = x x y.
+def test_a_charge_current_along_x_pulls_a_magnet_above_towards_plus_y_and_a_magnet_is_driven_by_no_other_spin():
+    # Spin frame and positive angle: flow = charge current x spin, z = x x y.
     b = dataclasses.replace(REFERENCE, mixing_conductance=5e14)
     s = solve_spin_hall(b, magnetization=(1, 0, 0), electric_field=(1e5, 0))
     assert s.accumulation[1] > 0
@@ -268,7 +268,7 @@ def test_the_open_circuit_field_stops_the_pumped_current():
     assert np.abs(s.sheet_current).max() < ROUNDING * np.abs(closed.sheet_current).max()
 
 
-def test_precession_about_y_pumps_spins_of_plus_y_and_electrons_towards_plus_x():
+def test_precession_about_y_pumps_spins_of_plus_y_and_a_charge_current_towards_plus_x():
     b = dataclasses.replace(REFERENCE, mixing_conductance=5e14)
     s = solve_spin_hall(b, magnetization=(0, 0, 1), precession=np.cross([0, 1e11, 0], [0, 0, 1]))
     assert s.accumulation[1] > 0

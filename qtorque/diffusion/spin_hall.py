@@ -1,15 +1,17 @@
 r"""A normal metal with spin Hall effect under a magnet: torque, magnetoresistance, inverse spin Hall effect. SI.
 
 The metal fills 0 < z < d, the magnet stands above it at z = d. Spin frame: m is the direction of the majority spin and
-mu_s = mu_up - mu_dn a vector in volt. Currents are positive when ELECTRONS flow along the axis, and the driving field
-E = -grad mu points along that flow (it is minus the electric field). With E_s = -(1/2) d mu_s/dz and sigma = 1/rho,
+mu_s = mu_up - mu_dn a vector in volt. A spin current along z is positive when ELECTRONS carry it upwards; in the plane
+E is the electric field and j the charge current, against the flow of electrons. With E_s = -(1/2) d mu_s/dz and
+sigma = 1/rho,
 
     j_s = sigma E_s + theta sigma z x E          spin current along z, a vector in spin space, A/m^2
     j   = sigma E   + theta sigma z x E_s        in-plane charge current, A/m^2
     d^2 mu_s/dz^2 = mu_s/l^2,
 
-which obeys Onsager's relations. theta > 0 sends spins along s = z x E upwards: flow = electron flow x spin, the same as
-charge current x moment, as L. Liu et al., Phys. Rev. Lett. 106, 036601 (2011), cited from memory; Pt has theta > 0.
+which obeys Onsager's relations. theta > 0 sends spins along s = z x E upwards, moments along -s: flow = charge current
+x spin. Pt has theta > 0: Kubo's formula with a positive xi says so (`qt.spin_hall_conductivity`), and the moments of
+its torques point along z x electron flow (S. Emori et al., Nat. Mater. 12, 611 (2013), from memory).
 No spin current crosses z = 0. The magnet takes Re G m x (mu_s x m) + Im G mu_s x m and, along m, a conductance of its
 own; hbar/2e times the transverse part is the torque on its angular momentum.
 
@@ -111,7 +113,7 @@ class SpinHallSolution:
     accumulation : (3,), V, mu_s in the metal at z = d
     absorbed_spin_current : (3,), A/m^2, into the magnet, what it pumps deducted
     torque : (3,), J/m^2, on the angular momentum of the magnet, hbar/2e times the part of it across m
-    sheet_current : (2,), A/m, in-plane electron flow integrated over the thickness
+    sheet_current : (2,), A/m, in-plane charge current integrated over the thickness
     inverse_sheet_current : (2,), A/m, the part of it that the inverse spin Hall effect drives
     """
 
@@ -135,7 +137,7 @@ class SpinHallSolution:
         return -0.5 * b.conductivity * self._at(z, 1) + self._spin_hall_current()
 
     def current_density_at(self, z: ArrayLike) -> np.ndarray:
-        """In-plane electron flow j(z), shape (..., 2), A/m^2."""
+        """In-plane charge current j(z), shape (..., 2), A/m^2."""
         b = self.bilayer
         inverse = -0.5 * b.spin_hall_angle * b.conductivity * np.cross(Z, self._at(z, 1))
         return b.conductivity * self.electric_field + inverse[..., :2]
@@ -182,7 +184,7 @@ def solve_spin_hall(
     magnetization
         Unit vector m of the majority spin.
     electric_field
-        (E_x, E_y) that drives the electrons along itself, V/m.
+        (E_x, E_y), V/m; electrons flow against it.
     precession
         dm/dt, 1/s, perpendicular to m.
 
@@ -241,14 +243,14 @@ def spin_hall_efficiency(bilayer: SpinHallBilayer, thickness: ArrayLike | None =
     eta G/(tanh + 2 l G'/sigma). In t_I, sigma_I, l_I of the layer, 2 r/delta = 2 l_I/sigma_I, that is
     eta = 1/(cosh delta + (g_I l_I/sigma_I) sinh delta) with g_I = 2 G.
 
-    The torque per area on the angular momentum, in the spin frame, j the electron flow (sigma E, A/m^2, far from
+    The torque per area on the angular momentum, in the spin frame, j the charge current (sigma E, A/m^2, far from
     surfaces) along the unit vector e and s = z x e, is
 
         tau = (hbar/2e) j [Re xi m x (s x m) + Im xi s x m],
 
     so damping-like and field-like efficiency of a torque map are xi_DL = Re xi and xi_FL = -Im xi with p = s. The
     dynamics counts directions of moments: `llg.SpinOrbitTorque(damping_like=xi.real, field_like=-xi.imag,
-    direction=-s)` for J = electron flow along e, or direction=+s for J = charge current along e.
+    direction=-s)` for the charge current J along e.
 
     Parameters
     ----------
@@ -278,14 +280,14 @@ def equivalent_fields(
     """Damping-like and field-like field mu_0 H of the torque, T.
 
     hbar xi j/(2 e Ms t): the torque on the moment is gamma [b_DL m x (p x m) - b_FL m x p], b_FL > 0 a field along p,
-    where m is the moment and p = -z x e that of the accumulated spins for an electron flow along e.
+    where m is the moment and p = -z x e that of the accumulated spins for a charge current along e.
 
     Parameters
     ----------
     bilayer
         The `SpinHallBilayer`.
     current_density
-        Electron flow in the metal, A/m^2.
+        Charge current in the metal, A/m^2.
     Ms, magnet_thickness
         A/m and m.
 
