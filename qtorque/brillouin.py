@@ -29,12 +29,14 @@ _GENERATORS: dict[str, tuple[Operation, ...]] = {
     "rectangular": (((-1, 0), (0, 1)), ((1, 0), (0, -1))),
     "rhombic": (((-1, 0), (0, -1)), _SWAP),
     "square": (((-1, 0), (0, 1)), _SWAP),
+    "trigonal": (((-1, 1), (-1, 0)), _SWAP),
     "hexagonal": (((0, 1), (-1, 1)), _SWAP),
     "hexagonal-120": (((1, 1), (-1, 0)), _SWAP),
 }
 SYMMETRIES = tuple(_GENERATORS)
-"""Names of the point groups: 2, 4, 4, 8, 12 and 12 operations. "rhombic" is for a1, a2 of one length, "hexagonal" for
-a1, a2 at 60 degrees, "hexagonal-120" for 120 degrees."""
+"""Names of the point groups: 2, 4, 4, 8, 6, 12 and 12 operations. "rhombic" is for a1, a2 of one length, "trigonal" and
+"hexagonal" for a1, a2 at 60 degrees, "hexagonal-120" for 120 degrees."""
+_THREEFOLD = ("trigonal", "hexagonal", "hexagonal-120")
 
 
 def operations(symmetry: str | None) -> tuple[Operation, ...]:
@@ -56,7 +58,8 @@ class KMesh:
     Point number i n2 + j has indices (i, j). With a `symmetry` the mesh consists of one point of every orbit, the one
     with the smallest number in the full mesh, and its weight is that of the orbit; `size`, `points` and `weights` are
     those of the irreducible points, `shape` is that of the full mesh. The midpoints of a hexagonal net are not
-    invariant under its twelve operations; with a hexagonal symmetry the mesh contains k = 0 instead, at 2 pi i/n.
+    invariant under its twelve operations; with a hexagonal or trigonal symmetry the mesh contains k = 0 instead, at
+    2 pi i/n.
 
     Notes
     -----
@@ -121,7 +124,7 @@ class KMesh:
     @property
     def shift(self) -> float:
         """The phases are 2 pi (i + shift)/n."""
-        return 0.0 if self.symmetry is not None and self.symmetry.startswith("hexagonal") else 0.5
+        return 0.0 if self.symmetry in _THREEFOLD else 0.5
 
     @cached_property
     def _irreducible(self) -> tuple[np.ndarray, np.ndarray]:
@@ -185,9 +188,11 @@ def kmesh(n1: int, n2: int | None = None, symmetry: str | None = None) -> KMesh:
         Points along the two phases k.a1 and k.a2.
     symmetry
         Point group of the layers: "inversion" (2 operations, k and -k), "rectangular" (4), "rhombic" (4, a1 and a2 of
-        one length), "square" (8), "hexagonal" (12, a1 and a2 at 60 degrees), "hexagonal-120" (12, at 120 degrees). Only one point of every orbit is computed
-        then, with the weight of the orbit, and sums over k are those of the full mesh. A call that sums over k
-        verifies the symmetry on random momenta before use: the requested quantity must be the same at every image.
+        one length), "square" (8), "trigonal" (6, a1 and a2 at 60 degrees: layers of fcc (111)), "hexagonal" (12, the
+        same with k and -k equal, as for conductances), "hexagonal-120" (12, at 120 degrees).
+        Only one point of every orbit is computed then, with the weight of the orbit, and sums over k are those of the
+        full mesh. A call that sums over k verifies the symmetry on random momenta before use: the requested quantity
+        must be the same at every image.
         Spin is not turned: with spin-orbit coupling a torque turns with the crystal and is refused.
 
     Raises

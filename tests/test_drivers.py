@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 DRIVERS = ("interface", "mtj_torque", "switching", "pipeline")
 EVERY_DRIVER = sorted(path.stem for path in (ROOT / "drivers").glob("[!_]*.py"))
 MAP_DRIVERS = ("export", "oscillator", "phase_diagram", "resonance", "switching", "trajectory", "write_error")
-MAGNET_DRIVERS = ("lifetime", "spin_hall_bilayer")
+MAGNET_DRIVERS = ("bulk", "interface_table", "lifetime", "spin_hall_bilayer", "spin_hall_conductivity")
 """Without a system: all they need are options."""
 EXIT_INTERRUPTED = 75
 MOST_STOPS = 60
@@ -36,7 +36,13 @@ TINY = {
     "switching": TINY_ENSEMBLE,
     "pipeline": TINY_TORQUE + TINY_ENSEMBLE,
     "spin_hall_bilayer": ["--thicknesses", "1e-9:3e-9:3"],
+    "spin_hall_conductivity": ["Nb", "--mesh", "3", "--window=-1:1:3"],
+    "bulk": ["Cu", "--mesh", "4", "--kmesh", "8", "--points", "20", "--energies", "-10:5:7"],
+    "interface_table": ["--interfaces", "Cu/Co:111", "--coarsest", "4", "--finest", "8", "--films", "none"],
     "diffusive_valve": ["--angle", "0:pi:3", "--voltages", "-1e-3:1e-3:3"],
+    "valve_torque": [
+        "--set", "fixed_layers=2", "--set", "free_layers=2", "--kmesh", "2", "--layers", "2:3", "--angle", "0:pi:5",
+    ],
     "validate_diffusion": [
         "--set", "n=2", "--set", "m=2", "--configurations", "20", "--sweep-configurations", "20", "--momenta", "1",
         "--thicknesses", "4", "--disorders", "5", "--specular-kmesh", "6", "--specular-layers", "4",
@@ -292,6 +298,25 @@ BAD_INPUT = [
     ("pipeline", ["--no-such-option"], "no-such-option"),
     ("spin_hall_bilayer", ["--thicknesses", "-1e-9"], "thickness"),
     ("spin_hall_bilayer", ["--mixing", "1,2,3"], "mixing"),
+    ("bulk", ["Unobtainium"], "Unobtainium"),
+    ("bulk", ["Cu", "--facet", "210"], "facet"),
+    ("bulk", ["Cu", "--plane", "0,0,0"], "normal"),
+    ("bulk", ["Cu", "--energies", "1,0"], "energies"),
+    ("bulk", ["Cu", "--mesh", "1"], "mesh"),
+    ("bulk", ["Cu", "--kmesh", "0"], "kmesh"),
+    ("bulk", ["Cu", "--path", "G-H"], "'H'"),
+    ("bulk", ["W", "--spin-orbit"], "spin-orbit"),
+    ("bulk", ["Cu", "--lattice-constant", "0.6"], "lattice_constant"),
+    ("valve_torque", ["systems/mtj.py"], "fixed_layers"),
+    ("valve_torque", ["--set", "free_layers=0"], "free_layers=0"),
+    ("valve_torque", ["--set", "spacer_layers=3"], "spacer_layers"),
+    ("valve_torque", ["--set", "facet=123"], "facet"),
+    ("valve_torque", ["--layers", "5"], "--layers 5"),
+    ("valve_torque", ["--angle", "0,pi/2"], "--angle"),
+    ("valve_torque", ["--angle", "1,2,3,4"], "--angle"),
+    ("valve_torque", ["--kmesh", "0"], "kmesh"),
+    ("valve_torque", ["--kmesh", "2", "--energy", "-50"], "no open channel"),
+    ("valve_torque", ["--kmesh", "2", "--symmetry", "inversion"], "does not hold"),
     ("validate_diffusion", ["systems/mtj.py"], "fixed_layers"),
     ("validate_diffusion", ["--set", "disorder=0"], "disorder"),
     ("validate_diffusion", ["--set", "free_layers=0"], "free_layers"),
@@ -355,6 +380,7 @@ def test_bad_input_to_a_good_map_ends_with_one_line_and_nothing_written(serial, 
     ("script", "arguments"),
     [
         ("layered_against_kwant", ["--layers", "5"]),
+        ("interface_table", ["--interfaces", "Cu/Co:111", "--momenta", "2", "--mesh", "4"]),
         ("torque_map", ["--kmesh", "4", "--voltages", "3", "--angles", "3", "--repeats", "1"]),
     ],
 )

@@ -49,7 +49,8 @@ def test_every_parameter_of_a_system_can_be_set_to_a_fraction_or_counts_layers(p
     build = command_line._build_function(str(path))
     for name, parameter in inspect.signature(build).parameters.items():
         assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        assert isinstance(parameter.default, int if name.endswith("_layers") or name in COUNTS else float), name
+        expected = int if name.endswith("_layers") or name in COUNTS else str if name == "facet" else float
+        assert isinstance(parameter.default, expected), name
 
 
 @pytest.mark.kwant

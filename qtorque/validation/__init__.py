@@ -1,6 +1,7 @@
 """Semiclassical models judged by quantum transport on the same lattice."""
 
 from qtorque.validation.comparison import Comparison, Verdict, judge, nearest
+from qtorque.validation.incoherent import ValveParts, clean_valve, incoherent_quantities, valve_parts
 from qtorque.validation.report import Section, Table, as_csv, as_html, as_text
 from qtorque.validation.samples import GROUPS, Estimate, jackknife, mean_parameters
 from qtorque.validation.sections import (
@@ -50,6 +51,7 @@ __all__ = [
     "Section",
     "Table",
     "UserTable",
+    "ValveParts",
     "Verdict",
     "angular_comparisons",
     "angular_models",
@@ -57,6 +59,8 @@ __all__ = [
     "as_csv",
     "as_html",
     "as_text",
+    "clean_valve",
+    "incoherent_quantities",
     "jackknife",
     "judge",
     "judged",
@@ -79,4 +83,5 @@ __all__ = [
     "summary_table",
     "sweep_comparisons",
     "user_comparisons",
+    "valve_parts",
 ]
