@@ -1,129 +1,60 @@
-"""Electrons on every layer, and the rigid shifts that keep every layer of a stack neutral.
-
-    n_l = -(1/pi) Im Int dE f(E) sum_k w_k Tr G_ll(k, E),    s_l = -(1/pi) Im Int dE f(E) sum_k w_k Tr[sigma G_ll(k, E)]
-
-along the contour of `qtorque.contour`, in equilibrium. The bulk of every material is counted on the same mesh, as a
-stack of nothing else, so that errors of the mesh cancel in the excess of electrons.
+"""Rigid shifts that keep every layer of a stack neutral.
 
 Two metals that meet exchange electrons; in a real metal the electrostatic potential stops them within a screening
 length of a monolayer. Tight-binding parameters of the bulk know nothing of that. The rule used here in place of a
 Poisson equation is the usual one: every layer is shifted rigidly until it is neutral, in the sense that it holds as
-many electrons as in its bulk. Real interfaces keep a small dipole, which this leaves out.
+many electrons as in its bulk. Real interfaces keep a small dipole, which this leaves out. The rule does not fix the
+band offset of an insulator, whose count hardly answers to a shift: that has to come from elsewhere.
 """
 
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
-from scipy.optimize import NoConvergence, broyden1
+from scipy.optimize import BroydenFirst
 
 from qtorque import parallel
-from qtorque.bloch import LayeredSystem, as_layered
-from qtorque.brillouin import KPoints, KSet, as_kset, require_symmetry
-from qtorque.chain import Chain
-from qtorque.contour import BELOW_SPECTRUM, Fermi, sea_arc, sea_integral
-from qtorque.errors import InputError, finite_number
-from qtorque.green import Phases, Sweeps
-from qtorque.halves import spin_trace
-from qtorque.materials import Material, slater_koster_material
-from qtorque.stack import Layer, Lead, Stack
-from qtorque.sweeps import SYMMETRY_NODES, SYMMETRY_NOISE, summed
+from qtorque.brillouin import KMesh
+from qtorque.electron_counts import (
+    ELECTRONS,
+    RESPONSE,
+    UNIT_ELECTRONS,
+    LayerSums,
+    bulk_electrons,
+    cells_of,
+    count_arguments,
+    counts_dataset,
+    energy_error_variable,
+    layer_variables,
+    monolayer_segments,
+    require_references,
+    stack_count,
+    verify_symmetry,
+)
+from qtorque.errors import InputError
+from qtorque.stack import Layer, Stack
 
-DEFAULT_ACCURACY = 1e-4
-"""Electrons; a tenth of what `neutral` asks for, and a hundredth of what a mesh of 16 x 16 leaves."""
 QUADRATURE_SHARE = 0.1
 """Share of the tolerance of `neutral` that its energy quadrature may use, so that Broyden's method sees no noise."""
 SOFTEST_RESPONSE = 0.1
-"""Electrons per eV; a layer that answers less to a shift (an empty one) is taken to answer so, or its first step would
-be without bounds."""
-STIFFEST_STEP = 1.0
-"""Broyden's method starts from a Jacobian of minus the response, which is minus one in the scaled unknowns."""
+"""Electrons per eV and primitive cell; metals answer with 0.2 to 2. Less is an insulator or an empty layer, whose count
+says nothing about where its bands lie."""
+LARGEST_STEP = 0.5
+"""eV, of a layer in one step: the response holds over a fraction of a band width."""
+FARTHEST = 3.0
+"""eV from where the search starts: work functions of metals differ by less."""
+LARGE_SHIFT = 1.0
+"""eV; layers of metals next to metals take 0.01 to 0.3. A larger one says that something else is wrong."""
+LEFT_OVER = 0.01
+"""Electrons per primitive cell on a contact layer: what a mesh of 16 x 16 leaves in the count of a bulk."""
+FINER = 1.5
+"""Ratio of the mesh on which the neutral stack is counted once more."""
 MISCOUNT = 0.05
 """Electrons per primitive cell; a mesh of 16 x 16 counts the bulk of a transition metal to 0.02, and the Fermi energies
 of the library are good to 0.01 eV times 3 states per eV. A larger difference says that E = 0 is not the Fermi level."""
-UNIT_ELECTRONS = "electrons per cell"
-_ELECTRONS, _RESPONSE, _COLUMNS = 0, 4, 5
-"""Columns of a monolayer: electrons, three of spin, response; their number."""
-
-
-@dataclass(frozen=True)
-class _Segment:
-    """Rows `start` to `stop` (orbitals times spin) of an element of the chain: one monolayer."""
-
-    element: int
-    start: int
-    stop: int
-
-
-def layer_charges(
-    system,
-    *,
-    kmesh,
-    temperature: float = 0.0,
-    tolerance: float = DEFAULT_ACCURACY,
-    comm=None,
-    checkpoint: parallel.Checkpoint | None = None,
-    progress: str | None = None,
-) -> xr.Dataset:
-    """Electrons and spin moment of every monolayer in equilibrium, and of the bulk it is made of.
-
-    Parameters
-    ----------
-    system
-        A `Stack`, resolved into monolayers, or the result of `layered`, resolved into principal layers. Magnetizations
-        as declared, V = 0.
-    kmesh
-        `qt.kmesh(n)`, or points of one's own. A declared symmetry has to hold for the spins too.
-    temperature
-        K.
-    tolerance
-        Of the energy quadrature, electrons.
-    comm, checkpoint, progress
-        As in `spin_torque`.
-
-    Returns
-    -------
-    Dataset
-        dims layer, lead, xyz. `electrons` (layer): both spins, per in-plane cell. `spin_moment` (layer, xyz):
-        n_up - n_dn as a vector along the majority spin, mu_B (the spin moment at g = 2, up to its sign). `response`
-        (layer): dn_l/d shift_l of that layer alone at fixed shifts of the others, electrons per eV, negative.
-        `lead_electrons` (lead): in a cell of each lead's bulk, which holds as many monolayers as its hoppings reach.
-        For a `Stack` also `bulk_electrons` (layer): the count in the bulk of the layer's own material at E_F = 0 on
-        this mesh (of an alloy in a supercell the sum over its atoms, each as in its own metal), and
-        `excess_electrons`: electrons - bulk_electrons. `energy_error`: achieved error of the energy
-        quadrature, the largest of all electron counts.
-
-    Raises
-    ------
-    InputError
-        For bad arguments or a mesh whose symmetry the stack does not have.
-
-    Notes
-    -----
-    n_l = -(1/pi) Im Int dE f(E) Tr G_ll; response = -(1/pi) Im Int dE f(E) Tr[G_ll G_ll], first-order perturbation
-    theory. The basis is orthogonal: what an orbital holds belongs to its layer.
-    """
-    kset, fermi, layered = _arguments(system, kmesh, temperature, tolerance)
-    sums = _Sums(kset, fermi, tolerance, comm, checkpoint, progress)
-    segments = _segments(system, layered)
-    _verify_symmetry(layered, segments, sums)
-    value, error = sums.of(layered.chain(), segments, layered)
-    whole_cells = [[_Segment(1, 0, layered.dimensions[-lead])] for lead in (0, 1)]
-    bulks = [sums.of(_bulk_chain(layered.chain(), lead), whole_cells[lead], layered)[0] for lead in (0, 1)]
-    variables = _layer_variables(value)
-    counts = np.array([found[0, _ELECTRONS] for found in bulks])
-    variables["lead_electrons"] = (("lead",), counts, UNIT_ELECTRONS, "electrons in a cell of the lead's bulk")
-    variables["energy_error"] = ((), error[:, _ELECTRONS].max(), UNIT_ELECTRONS, "error of the energy quadrature")
-    names = layered.layer_names
-    if isinstance(system, Stack):
-        names = tuple(monolayer.label for monolayer in system.monolayers)
-        bulk = _bulk_electrons(system, sums)
-        excess = value[:, _ELECTRONS] - bulk
-        variables["bulk_electrons"] = (("layer",), bulk, UNIT_ELECTRONS, "electrons of the layer's material in bulk")
-        variables["excess_electrons"] = (("layer",), excess, UNIT_ELECTRONS, "electrons beyond those of the bulk")
-    return _dataset(variables, names, layered.area, kset, fermi, {"energy_tolerance": tolerance})
 
 
 def neutral(
@@ -137,248 +68,229 @@ def neutral(
     checkpoint: parallel.Checkpoint | None = None,
     progress: str | None = None,
 ) -> tuple[Stack, xr.Dataset]:
-    """The stack with every monolayer shifted rigidly so that it holds as many electrons as in its bulk.
+    """The stack with every monolayer of a metal shifted rigidly so that it holds as many electrons as in its bulk.
 
     Parameters
     ----------
     stack
         Its layers get shifts; its leads and the layers of the leads that the region begins and ends with do not.
         Place a few layers of each lead's own metal next to the interface. Shifts that layers have are where the search
-        starts from.
+        starts from. Layers with `barrier=True`, and those whose count answers to a shift with less than 0.1 electrons
+        per eV and primitive cell, keep the shift they have: neutrality does not fix the band offset of an insulator.
     kmesh, temperature, comm, checkpoint, progress
         As in `layer_charges`; a checkpoint keeps the chunks of every step.
     tolerance
-        Electrons; the largest excess that a layer may keep.
+        Electrons per primitive cell; the largest excess that a shifted layer may keep on this mesh.
     most_steps
-        Steps of Broyden's method.
+        Counts of the stack on this mesh, the one it starts from included.
 
     Returns
     -------
     Stack, Dataset
         The stack has one `Layer` for each monolayer, with its `shift`. The record has, for every monolayer of the
-        region (those of the leads included), `shift` (eV), `electrons`, `bulk_electrons`, `excess_electrons` and
-        `excess_before` (electrons per cell), `spin_moment`, `response` and `spin_moment_before` as in
-        `layer_charges`; attributes `evaluations`, `residual` (the largest excess on a shifted layer, electrons) and
-        `converged` (0 or 1).
+        region (those of the leads included), `layer_shift` (eV), `shifted` (1 where the search could choose it),
+        `electrons`, `bulk_electrons`, `excess_electrons` and `excess_before` (electrons per cell), `spin_moment`,
+        `response` and `spin_moment_before` as in `layer_charges`, and `energy_error` (the quadrature's, electrons per
+        cell); attributes `evaluations`, `residual` (the largest excess on a shifted layer), `mesh_error` (the same on
+        a mesh of 3/2 as many points a side; not a number for points of one's own), both in electrons per primitive
+        cell, and `converged` (1 if residual and quadrature are within the tolerance).
 
     Raises
     ------
     InputError
-        For a stack without layers, bad arguments, a mesh whose symmetry does not hold, an alloy with spin-orbit
-        coupling.
+        For a stack without layers that may be shifted, bad arguments, a mesh whose symmetry does not hold, and alloys
+        without a bulk count, as in `layer_charges`.
 
     Warns
     -----
     UserWarning
-        If the steps did not suffice, if a layer of the lead, which is not shifted, keeps an excess above the
-        tolerance (the stack then needs more layers of that metal), or if the bulk count on this mesh is not the
-        number of valence electrons of the material.
+        If the steps did not suffice (the best shifts found are returned), if a shift is larger than 1 eV, if a layer
+        that does not answer holds more or less than its bulk, if the finer mesh finds an excess above the tolerance
+        (the shifts are then as good as the mesh, not as the tolerance), if a layer of a lead, which is not shifted,
+        keeps more than 0.01 electrons per primitive cell (the stack then needs more layers of that metal), or if the
+        bulk count on this mesh is not the number of valence electrons of the material.
 
     Notes
     -----
-    Broyden's good method (scipy.optimize.broyden1) for the excess as a function of the shifts, started from the
-    response of every layer to its own shift; four counts suffice for Cu/Co(111). Friedel oscillations reach far into a
-    lead at low temperature: behind three shifted layers of Cu the next, unshifted one keeps 0.006 electrons.
+    Broyden's good method (scipy.optimize.BroydenFirst) for the excess as a function of the shifts, started from the
+    response of every layer to its own shift, with steps of at most 0.5 eV a layer and within 3 eV of the start. Three
+    or four counts suffice for Cu/Co(111). At T = 0 the count of a coarse mesh jumps where a state bound to a layer
+    crosses the Fermi level, and there may be no neutral stack to be found. The count on the finer mesh costs a little
+    more than two others. Friedel oscillations reach far into a lead at low temperature: behind three shifted layers of
+    Cu the next, unshifted one keeps 0.006 electrons.
     """
+    own, movable = _movable(stack, most_steps)
+    kset, fermi, layered = count_arguments(stack, kmesh, temperature, tolerance)
+    require_references(stack, "neutral")
+    monolayers = stack.monolayers
+    cells = np.array([cells_of(monolayer.piece.material) for monolayer in monolayers])
+    labels = [monolayer.label for monolayer in monolayers]
+    sums = LayerSums(kset, fermi, QUADRATURE_SHARE * tolerance * cells.min(), comm, checkpoint, progress)
+    verify_symmetry(layered, monolayer_segments(stack, layered), sums)
+    bulk, bulk_error = bulk_electrons(stack, sums)
+
+    def counted(shifts: np.ndarray) -> _Count:
+        value, error = stack_count(_shifted(stack, shifts[own]), sums)
+        return _Count(shifts, value, error, (value[:, ELECTRONS] - bulk) / cells)
+
+    start = np.zeros(len(own))
+    start[own] = [layer.shift for layer, _ in _own_monolayers(stack)]
+    before = counted(start)
+    answer = -before.value[:, RESPONSE] / cells
+    free = movable & (answer >= SOFTEST_RESPONSE)
+    if not free.any():
+        raise InputError(
+            f"neutral: no layer answers to a shift with {SOFTEST_RESPONSE:g} electrons per eV or more (at most "
+            f"{answer[movable].max():.2g}); mark insulators with barrier=True, start metals from a smaller shift="
+        )
+    best, evaluations = _neutralised(counted, before, free, answer, tolerance, int(most_steps))
+    residual = float(np.abs(best.excess[free]).max())
+    mesh_error = _mesh_error(_shifted(stack, best.shifts[own]), sums, free, cells)
+    energy_error = max(best.error, bulk_error)
+
+    remarks = _miscounts(stack, bulk) + _remarks_on(best, own, movable, free, labels, tolerance)
+    if residual > tolerance:
+        remarks.append(
+            f"after {evaluations} counts a layer still holds {residual:.2g} electrons too many or too few, more than "
+            f"the tolerance {tolerance:g}; the best shifts found are returned, see most_steps= and temperature="
+        )
+    if energy_error > tolerance * cells.min():
+        remarks.append(f"the energy quadrature is good to {energy_error:.2g} electrons only; give a larger tolerance")
+    if mesh_error > tolerance:
+        remarks.append(
+            f"on a mesh finer by {FINER:g} a shifted layer holds {mesh_error:.2g} electrons too many or too few, more "
+            f"than the tolerance {tolerance:g}; take a finer kmesh or a higher temperature"
+        )
+    for text in remarks if comm is None or comm.rank == 0 else ():
+        warnings.warn(f"neutral: {text}", stacklevel=2)
+
+    old, new = layer_variables(before.value), layer_variables(best.value)
+    excess = best.excess * cells
+    variables = {
+        "layer_shift": (("layer",), best.shifts, "eV", "rigid shift of the layer"),
+        "shifted": (("layer",), free.astype(int), "1", "1 if the search could choose the shift"),
+        "bulk_electrons": (("layer",), bulk, UNIT_ELECTRONS, "electrons of the layer's material in bulk"),
+        "excess_before": (("layer",), before.excess * cells, UNIT_ELECTRONS, "excess of electrons before"),
+        "excess_electrons": (("layer",), excess, UNIT_ELECTRONS, "excess of electrons"),
+        "spin_moment_before": (*old["spin_moment"][:3], "spin moment before, along the majority spin"),
+        "energy_error": energy_error_variable(energy_error),
+        **new,
+    }
+    attributes = {
+        "tolerance": tolerance,
+        "residual": residual,
+        "mesh_error": mesh_error,
+        "converged": int(residual <= tolerance and energy_error <= tolerance * cells.min()),
+        "evaluations": evaluations,
+    }
+    record = counts_dataset(variables, tuple(labels), stack.area, kset, fermi, attributes)
+    return _shifted(stack, best.shifts[own]), record
+
+
+@dataclass(frozen=True, eq=False)
+class _Count:
+    """Shifts of all monolayers of the region (eV), the sums at them, their error, the excess per primitive cell."""
+
+    shifts: np.ndarray
+    value: np.ndarray
+    error: float
+    excess: np.ndarray
+
+
+def _movable(stack, most_steps) -> tuple[np.ndarray, np.ndarray]:
+    """(belongs to a layer, belongs to one that is no barrier) of every monolayer of the region."""
     if not isinstance(stack, Stack):
         raise InputError(f"neutral: {type(stack).__name__} is no qt.Stack; shifts belong to the layers of a stack")
     if not stack.layers:
         raise InputError("neutral: the stack has no layers to shift; give it a few layers of each lead's metal")
     if isinstance(most_steps, bool) or not isinstance(most_steps, (int, np.integer)) or most_steps < 1:
         raise InputError(f"neutral: most_steps={most_steps!r} is no number of steps; give a positive integer")
-    kset, fermi, layered = _arguments(stack, kmesh, temperature, tolerance)
-    sums = _Sums(kset, fermi, QUADRATURE_SHARE * tolerance, comm, checkpoint, progress)
-    _verify_symmetry(layered, _segments(stack, layered), sums)
-    bulk = _bulk_electrons(stack, sums)
-    _warn_of_miscount(stack, bulk, comm)
-    own = np.array([isinstance(monolayer.piece, Layer) for monolayer in stack.monolayers])
-    start = np.array([layer.shift for layer, _ in _own_monolayers(stack)])
+    pieces = [monolayer.piece for monolayer in stack.monolayers]
+    own = np.array([isinstance(piece, Layer) for piece in pieces])
+    movable = np.array([isinstance(piece, Layer) and not piece.barrier for piece in pieces])
+    if not movable.any():
+        raise InputError("neutral: all layers are barriers, whose shift neutrality does not fix; add layers of metal")
+    return own, movable
 
-    evaluations = 0
 
-    def counted(shifts: np.ndarray) -> np.ndarray:
-        nonlocal evaluations
+def _neutralised(
+    counted: Callable[[np.ndarray], _Count],
+    first: _Count,
+    free: np.ndarray,
+    answer: np.ndarray,
+    tolerance: float,
+    most_counts: int,
+) -> tuple[_Count, int]:
+    """(best count found, number of counts) of Broyden's method with bounded steps in the shifts of the free layers."""
+    # In units of each layer's own response the Jacobian starts from minus one.
+    unit = 1 / answer[free]
+    jacobian = BroydenFirst(alpha=1.0)
+    jacobian.setup(first.shifts[free] / unit, first.excess[free], None)
+    best = last = first
+    evaluations = 1
+    while np.abs(best.excess[free]).max() > tolerance and evaluations < most_counts:
+        step = np.clip(-unit * jacobian.solve(last.excess[free]), -LARGEST_STEP, LARGEST_STEP)
+        shifts = last.shifts.copy()
+        shifts[free] = np.clip(shifts[free] + step, first.shifts[free] - FARTHEST, first.shifts[free] + FARTHEST)
+        now = counted(shifts)
         evaluations += 1
-        shifted = _shifted(stack, shifts)
-        system = as_layered(shifted)
-        return sums.of(system.chain(), _segments(shifted, system), system)[0]
+        if np.abs(now.excess[free]).max() < np.abs(best.excess[free]).max():
+            best = now
+        if np.array_equal(now.excess[free], last.excess[free]):
+            # Nothing answers any more, and an update would divide by zero.
+            break
+        jacobian.update(shifts[free] / unit, now.excess[free])
+        last = now
+    return best, evaluations
 
-    before = counted(start)
-    unit = 1 / np.maximum(np.abs(before[own, _RESPONSE]), SOFTEST_RESPONSE)
-    best = _Best(start, before, float(np.abs(before[:, _ELECTRONS] - bulk)[own].max()))
 
-    def excess(x: np.ndarray) -> np.ndarray:
-        nonlocal best
-        shifts = start + x * unit
-        value = counted(shifts) if x.any() else before
-        residual = (value[:, _ELECTRONS] - bulk)[own]
-        if np.abs(residual).max() < best.residual:
-            best = _Best(shifts, value, float(np.abs(residual).max()))
-        return residual
+def _mesh_error(stack: Stack, sums: LayerSums, free: np.ndarray, cells: np.ndarray) -> float:
+    """Largest excess of the free layers on a finer mesh, electrons per primitive cell."""
+    if not isinstance(sums.kset, KMesh):
+        return float("nan")
+    n1, n2 = (math.ceil(FINER * n) for n in sums.kset.shape)
+    finer = replace(sums, kset=KMesh(n1, n2, sums.kset.symmetry))
+    value, _ = stack_count(stack, finer)
+    bulk, _ = bulk_electrons(stack, finer)
+    return float(np.abs((value[:, ELECTRONS] - bulk) / cells)[free].max())
 
-    converged = best.residual <= tolerance
-    if not converged:
-        try:
-            broyden1(excess, np.zeros(len(start)), alpha=STIFFEST_STEP, f_tol=tolerance, maxiter=int(most_steps))
-            converged = True
-        except NoConvergence:
-            _warn(
-                comm,
-                f"neutral: after {most_steps} steps a layer still holds {best.residual:.2g} electrons too many or too "
-                f"few, more than the tolerance {tolerance:g}; the best shifts found are returned",
-            )
-    left_over = np.abs(best.value[:, _ELECTRONS] - bulk)[~own]
-    if left_over.max() > tolerance:
-        label = [m.label for m in stack.monolayers if not isinstance(m.piece, Layer)][int(np.argmax(left_over))]
-        _warn(
-            comm,
-            f"neutral: the unshifted layer '{label}' keeps an excess of {left_over.max():.2g} electrons, more than the "
-            f"tolerance {tolerance:g}; put more layers of that lead's metal into the stack",
+
+def _remarks_on(
+    found: _Count, own: np.ndarray, movable: np.ndarray, free: np.ndarray, labels: list[str], tolerance: float
+) -> list[str]:
+    """What there is to say about large shifts, layers that do not answer and the layers of the leads."""
+    remarks = []
+    farthest = int(np.argmax(np.where(free, np.abs(found.shifts), -1.0)))
+    if abs(found.shifts[farthest]) > LARGE_SHIFT:
+        remarks.append(
+            f"layer '{labels[farthest]}' is shifted by {found.shifts[farthest]:.3g} eV, more than a metal takes; see "
+            "whether its E = 0 is its Fermi level, or mark an insulator with barrier=True"
         )
-    shifts = np.zeros(len(own))
-    shifts[own] = best.shifts
-    old, new = _layer_variables(before), _layer_variables(best.value)
-    variables = {
-        "shift": (("layer",), shifts, "eV", "rigid shift of the layer"),
-        "bulk_electrons": (("layer",), bulk, UNIT_ELECTRONS, "electrons of the layer's material in bulk"),
-        "excess_before": (("layer",), before[:, _ELECTRONS] - bulk, UNIT_ELECTRONS, "excess of electrons before"),
-        "excess_electrons": (("layer",), best.value[:, _ELECTRONS] - bulk, UNIT_ELECTRONS, "excess of electrons"),
-        "spin_moment_before": (*old["spin_moment"][:3], "spin moment before, along the majority spin"),
-        **new,
-    }
-    attributes = {"tolerance": tolerance, "residual": best.residual, "converged": int(converged)}
-    names = tuple(monolayer.label for monolayer in stack.monolayers)
-    record = _dataset(variables, names, stack.area, kset, fermi, {**attributes, "evaluations": evaluations})
-    return _shifted(stack, best.shifts), record
-
-
-@dataclass(frozen=True, eq=False)
-class _Best:
-    """The shifts with the smallest largest excess so far, the sums at them, and that excess."""
-
-    shifts: np.ndarray
-    value: np.ndarray
-    residual: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Sums:
-    """How sums over k and energy are taken: the same for a stack and for the bulk of its materials."""
-
-    kset: KSet
-    fermi: Fermi
-    tolerance: float
-    comm: object
-    checkpoint: parallel.Checkpoint | None
-    progress: str | None
-
-    def of(self, chain: Chain, segments: Sequence[_Segment], layered: LayeredSystem) -> tuple[np.ndarray, np.ndarray]:
-        """(value, error), each (segments, 5): electrons, n_up - n_dn along x, y, z, response to the own shift."""
-        bottom = chain.lowest_energy - BELOW_SPECTRUM
-        electrons = np.tile(np.arange(_COLUMNS) == _ELECTRONS, len(segments))
-        # Of n states of a segment at most n are filled, and about half are; the tolerance is absolute.
-        relative = self.tolerance / max(s.stop - s.start for s in segments)
-
-        def one(_, k: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            found = sea_integral(
-                lambda q, z, step: _kernel(chain, segments, q, z, step),
-                self.fermi, bottom, k, weights, tolerance=relative, reference=electrons,
-            )  # fmt: skip
-            return found.value, found.error
-
-        part = parallel.checkpoint_part(
-            self.checkpoint, "layer_charges", chain, tuple(segments), self.kset, self.fermi, self.tolerance
-        )
-        ((value, error),) = summed(one, layered, [(0, self.kset)], self.comm, part, self.progress)
-        return value.reshape(-1, _COLUMNS), error.reshape(-1, _COLUMNS)
-
-
-def _kernel(chain: Chain, segments: Sequence[_Segment], k: np.ndarray, z: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """-(1/pi) Im{step Tr[sigma_a G]} and -(1/pi) Im{step Tr[G G]} of every segment: shape (m, nodes, 5 segments)."""
-    sweeps = Sweeps(chain, Phases(k), z)
-    columns, element, join = [], None, None
-    for segment in segments:
-        if segment.element != element:
-            element, join = segment.element, sweeps.join(segment.element)
-        assert join is not None
-        spins = 1 if join.axis is None else 2
-        own = slice(segment.start // spins, segment.stop // spins)
-        green = join.green[..., own, own]
-        columns += [step * trace for trace in spin_trace(green, join.axis)]
-        columns.append(step * np.einsum("skeij,skeji->ke", green, green))
-    return -np.stack(columns, axis=-1).imag / np.pi
-
-
-def _arguments(system, kmesh, temperature, tolerance) -> tuple[KSet, Fermi, LayeredSystem]:
-    kelvin = finite_number("temperature", temperature, "K")
-    if kelvin < 0:
-        raise InputError(f"temperature={temperature!r} must not be negative; give one number in K")
-    if not 0 < finite_number("tolerance", tolerance, "electrons") < 1:
-        raise InputError(f"tolerance={tolerance!r} electrons must lie between 0 and 1; 1e-3 is usual")
-    return as_kset(kmesh), Fermi(0.0, kelvin), as_layered(system)
-
-
-def _segments(system, layered: LayeredSystem) -> list[_Segment]:
-    """The monolayers of a stack in the elements of its chain; the elements themselves of anything else."""
-    sizes = layered.dimensions[1:-1]
-    if not isinstance(system, Stack):
-        return [_Segment(e, 0, size) for e, size in enumerate(sizes, 1)]
-    segments: list[_Segment] = []
-    element, start = 1, 0
-    for monolayer in system.monolayers:
-        stop = start + 2 * monolayer.piece.material.orbitals
-        segments.append(_Segment(element, start, stop))
-        element, start = (element + 1, 0) if stop == sizes[element - 1] else (element, stop)
-    return segments
-
-
-def _bulk_chain(chain: Chain, lead: int) -> Chain:
-    """The bulk of lead 0 (left) or 1 (right) as a chain of one element between two leads of the same."""
-    upward = chain.left_outward.adjoint if lead == 0 else chain.right_outward
-    return Chain((chain.onsite[-lead],) * 3, (upward,) * 2, upward.adjoint, upward)
-
-
-def _bulk_electrons(stack: Stack, sums: _Sums) -> np.ndarray:
-    """For every monolayer of the region the count in the bulk of its material, each material counted once."""
-    known: dict[tuple, float] = {}
-    counts = []
-    for monolayer in stack.monolayers:
-        material, direction = monolayer.piece.material, monolayer.piece.magnetization
-        # The count of a magnet depends on its direction only with spin-orbit coupling.
-        key = (id(material), tuple(direction) if material.magnetic and material.spin_orbit_coupled else None)
-        if key not in known:
-            known[key] = _bulk_count(material, direction, sums)
-        counts.append(known[key])
-    return np.array(counts)
-
-
-def _bulk_count(material: Material, direction: tuple[float, float, float], sums: _Sums) -> float:
-    """Electrons per cell in the bulk of one material at E = 0; for an alloy of metals the sum over its atoms."""
-    metals = {id(atom.crystal): atom.crystal for atom in material.atoms}
-    if len(metals) > 1:
-        if material.spin_orbit_coupled:
-            raise InputError(
-                f"neutral: {material.name} is an alloy with spin-orbit coupling, whose metals have no bulk count here; "
-                "find the shifts without the coupling (they hardly depend on it) and give them to the layers, shift="
+    remarks += [
+        f"layer '{labels[i]}' hardly answers to a shift and keeps an excess of {found.excess[i]:.2g} electrons; mark "
+        "an insulator with barrier=True, or start from another shift="
+        for i in np.flatnonzero(movable & ~free & (np.abs(found.excess) > tolerance))
+    ]
+    threshold = max(tolerance, LEFT_OVER)
+    layers = np.flatnonzero(own)
+    for side, contact in (("left", found.excess[: layers[0]]), ("right", found.excess[layers[-1] + 1 :])):
+        if np.abs(contact).max() > threshold:
+            remarks.append(
+                f"an unshifted layer of the {side} lead keeps an excess of {np.abs(contact).max():.2g} electrons, more "
+                f"than {threshold:g}; put more layers of that lead's metal into the stack"
             )
-        folded = replace(sums, kset=_folded(sums.kset, material.cells))
-        counts = {
-            key: _bulk_count(slater_koster_material(metal.parameters, facet=metal.facet), direction, folded)
-            / len(metal.basis)
-            for key, metal in metals.items()
-        }
-        return sum(counts[id(atom.crystal)] for atom in material.atoms)
-    bulk = Stack(left=Lead(material, direction), right=Lead(material, direction))
-    system = as_layered(bulk)
-    value, _ = sums.of(system.chain(), _segments(bulk, system), system)
-    return float(value[:, _ELECTRONS].mean())
+    return remarks
 
 
-def _folded(kset: KSet, cells: tuple[int, int]) -> KPoints:
-    """The momenta of the primitive cell that a supercell folds onto those of a mesh."""
-    points, weights = kset.take(np.arange(kset.size))
-    images = [(points + 2 * np.pi * np.array([i, j])) / cells for i in range(cells[0]) for j in range(cells[1])]
-    return KPoints(np.concatenate(images), np.tile(weights / len(images), len(images)))
+def _miscounts(stack: Stack, bulk: np.ndarray) -> list[str]:
+    """What there is to say about materials that hold other than their valence electrons."""
+    counted = zip((m.piece.material for m in stack.monolayers), bulk, strict=True)
+    return [
+        f"bulk {material.name} holds {count:.3f} electrons on this mesh and should hold {material.electrons:g}; take a "
+        "finer kmesh, or see whether E = 0 is its Fermi level"
+        for material, count in {id(material): (material, count) for material, count in counted}.values()
+        if material.electrons is not None and abs(count - material.electrons) > MISCOUNT * cells_of(material)
+    ]
 
 
 def _own_monolayers(stack: Stack) -> list[tuple[Layer, str]]:
@@ -393,59 +305,3 @@ def _shifted(stack: Stack, shifts: np.ndarray) -> Stack:
         for (layer, label), shift in zip(_own_monolayers(stack), shifts, strict=True)
     )
     return replace(stack, layers=layers)
-
-
-def _verify_symmetry(layered: LayeredSystem, segments: Sequence[_Segment], sums: _Sums) -> None:
-    chain = layered.chain()
-    path = sea_arc(sums.fermi, chain.lowest_energy - BELOW_SPECTRUM, SYMMETRY_NODES)
-
-    def integrand(k: np.ndarray) -> np.ndarray:
-        z, step = (np.broadcast_to(x, (len(k), len(x))) for x in (path.z, path.step))
-        return _kernel(chain, segments, k, z, step).reshape(len(k), -1)
-
-    require_symmetry(sums.kset, integrand, SYMMETRY_NOISE)
-
-
-def _warn_of_miscount(stack: Stack, bulk: np.ndarray, comm) -> None:
-    counted = zip((m.piece.material for m in stack.monolayers), bulk, strict=True)
-    for material, count in {id(material): (material, count) for material, count in counted}.values():
-        limit = MISCOUNT * material.cells[0] * material.cells[1]
-        if material.electrons is not None and abs(count - material.electrons) > limit:
-            _warn(
-                comm,
-                f"neutral: bulk {material.name} holds {count:.3f} electrons on this mesh and should hold "
-                f"{material.electrons:g}; take a finer kmesh, or see whether E = 0 is its Fermi level",
-            )
-
-
-def _warn(comm, text: str) -> None:
-    if comm is None or comm.rank == 0:
-        warnings.warn(text, stacklevel=3)
-
-
-def _layer_variables(value: np.ndarray) -> dict:
-    return {
-        "electrons": (("layer",), value[:, _ELECTRONS], UNIT_ELECTRONS, "electrons on the layer"),
-        "spin_moment": (("layer", "xyz"), value[:, 1:4], "mu_B per cell", "spin moment, along the majority spin"),
-        "response": (("layer",), value[:, _RESPONSE], "electrons per eV and cell", "answer to a shift of that layer"),
-    }
-
-
-def _dataset(variables: dict, names: tuple[str, ...], area: float, kset: KSet, fermi: Fermi, more: dict) -> xr.Dataset:
-    used = {dim for dims, *_ in variables.values() for dim in dims}
-    return xr.Dataset(
-        {name: (dims, data, {"units": u, "long_name": text}) for name, (dims, data, u, text) in variables.items()},
-        coords={
-            "layer": list(names),
-            "xyz": ["x", "y", "z"],
-            **({"lead": ["left", "right"]} if "lead" in used else {}),
-        },
-        attrs={
-            "cell_area": area,
-            "cell_area_units": "nm^2",
-            "temperature": fermi.temperature,
-            "temperature_units": "K",
-            "kmesh": repr(kset),
-            **more,
-        },
-    )

@@ -5,6 +5,7 @@ period), with voltage and magnetizations as parameters, wraps them and prints th
 read, to change and to pass on.
 """
 
+import itertools
 import json
 import os
 import textwrap
@@ -161,7 +162,7 @@ def kwant_script(
     Raises
     ------
     InputError
-        For anything but a `Stack`, an existing or unwritable file, numbers that are not finite.
+        For anything but a `Stack`, an existing or unwritable file, a path that names none, numbers that are not finite.
 
     Notes
     -----
@@ -180,8 +181,19 @@ def kwant_script(
     )
     text = _script(stack, phases, finite_number("energy", energy, "eV"), params)
     if path is not None:
-        save_bytes(text.encode(), path, force)
+        _save(text, path, force)
     return text
+
+
+def _save(text: str, path: str | os.PathLike, force: bool) -> None:
+    if not isinstance(path, (str, os.PathLike)) or not os.path.basename(os.fspath(path)):
+        raise InputError(f"kwant_script: path={path!r} names no file; give one, such as 'stack.py'")
+    try:
+        save_bytes(text.encode(), path, force)
+    except OSError as error:
+        raise InputError(
+            f"kwant_script: path={str(path)!r} cannot be written ({error.strerror}); choose another"
+        ) from None
 
 
 def _script(stack: Stack, k: tuple[float, ...], energy: float, params: dict) -> str:
@@ -260,9 +272,10 @@ def _unique_names(materials: dict[int, Material]) -> dict[int, str]:
     """A name of its own for every material: the one it has, without what stands behind it in brackets."""
     names: dict[int, str] = {}
     for key, material in materials.items():
-        short = material.name.partition(" (")[0]
-        count = sum(name == short or name.startswith(f"{short} #") for name in names.values())
-        names[key] = short if not count else f"{short} #{count + 1}"
+        # A bar stands between two names in those of hoppings; lone surrogates and control signs fit in no file.
+        short = "".join(c if c.isprintable() else " " for c in material.name.partition(" (")[0].replace("|", "/"))
+        numbered = (f"{short} #{n}" for n in itertools.count(2))
+        names[key] = next(name for name in itertools.chain([short], numbered) if name not in names.values())
     return names
 
 
@@ -273,7 +286,7 @@ def _title(stack: Stack, names: dict[int, str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 def _literal(value) -> str:

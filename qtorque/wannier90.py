@@ -5,6 +5,7 @@ choose which lattice vectors span a layer, to turn the crystal so that they lie 
 spins fit the form of a `Material`: hoppings that do not depend on spin, an exchange splitting within the cell.
 """
 
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,8 +20,13 @@ ANGSTROM = 0.1
 """nm"""
 FILE_ROUNDING = 1e-5
 """eV; `_hr.dat` has six decimals, and degeneracies divide them."""
-HOME_CELL = 1e-4
-"""Share of a lattice vector: a centre that lies this little below zero is at zero, not in the cell below."""
+BOHR = 0.0529177210903
+"""nm, CODATA 2018; Wannier90 has 0.529177 Angstrom to as many digits as lattices are given with."""
+SAME_AREA = 1e-9
+"""Of the product of the lengths of three vectors: less volume is none."""
+HOME_CELL = 1 / 16
+"""Share of a lattice vector: home cells begin that far below the lattice point, half way to 7/8. Atoms and bonds sit at
+multiples of 1/8 and 1/6 as a rule, and noise of a centre must not decide which cell it is in."""
 TRUE_VALUES = {"t", "true", ".true.", ".t."}
 """How a `.win` file may say so, in lower case."""
 
@@ -59,8 +65,10 @@ def read_wannier90(
     lattice
         Primitive vectors as rows, nm, in place of those of `win`. shape (3, 3)
     centres
-        `seed_centres.xyz`; without it all orbitals sit at the lattice point, which nothing but their `positions`
-        shows. Written with `translate_home_cell = .false.` (the default of Wannier90), as H is for those centres.
+        `seed_centres.xyz`. Positions enter the velocities of `qt.spin_hall_conductivity`, and orbitals that Wannier90
+        left in another cell are brought back, which keeps hoppings short. Without it, said by a warning, all orbitals
+        are taken to sit at the lattice point: right for one atom a cell, with functions centred on it. Written with
+        `translate_home_cell = .false.` (the default of Wannier90), as H is for those centres; else refused.
     layers
         Integer combinations of the file's lattice vectors, as rows: two that span a layer and one that leads to the
         next; determinant +1 or -1.
@@ -83,21 +91,22 @@ def read_wannier90(
     Raises
     ------
     InputError
-        Without sisl, for a file that cannot be read, spinor Wannier functions, a Hamiltonian that is not Hermitian,
-        hoppings that depend on spin, vectors that span no cell.
+        Without sisl, for a file that cannot be read or is cut short, spinor Wannier functions, a Hamiltonian that is
+        not Hermitian, hoppings that depend on spin, a minority in `hr_file`, vectors that span no cell.
 
     Warns
     -----
     UserWarning
-        If `cutoff`, `reach` or `splitting_cutoff` changed the Hamiltonian: by how much the bands can move.
+        If `cutoff`, `reach` or `splitting_cutoff` changed the Hamiltonian: by how much the bands can move. Without
+        centres.
 
     Notes
     -----
     Spinor Hamiltonians are refused: their exchange and spin-orbit coupling spread over hoppings and have no parts
     that belong to a direction of m. Use the two collinear files and `dataclasses.replace(material, spin_orbit=...)`,
-    or `qt.layered` with builders of your own at a fixed magnetization. The format is that of the Wannier90 user guide
-    (from memory): number of functions, number of vectors R, their degeneracies, then R1 R2 R3 m n Re Im; H(R) is
-    divided by the degeneracy.
+    or `qt.layered` with builders of your own at a fixed magnetization. A splitting below the rounding of the file
+    counts as none. The format is that of the Wannier90 user guide (from memory): number of functions, number of
+    vectors R, their degeneracies, then R1 R2 R3 m n Re Im; H(R) is divided by the degeneracy.
     """
     paths = {"hr_file": hr_file, "down": down, "win": win, "centres": centres}
     files = {key: _existing(key, path) for key, path in paths.items() if path is not None}
@@ -106,16 +115,19 @@ def read_wannier90(
         files["win"] = beside
     if "win" in files:
         _refuse_spinors(files["win"])
+        if centres is not None and _says_true(files["win"], "translate_home_cell"):
+            raise InputError(
+                f"read_wannier90: {str(files['win'])!r} says translate_home_cell = true, so {str(centres)!r} holds "
+                "other centres than those of the Hamiltonian; write it without"
+            )
     if lattice is None and "win" not in files:
         raise InputError(
             f"read_wannier90: no lattice vectors; give win= or lattice= (no {beside.name} beside the file)"
         )
+    for argument in ("hr_file", "down") if down is not None else ("hr_file",):
+        _require_whole(argument, files[argument])
+    vectors = _lattice(lattice if lattice is not None else _unit_cell(files["win"]))
     sisl = _sisl()
-
-    def primitive(path: Path) -> np.ndarray:
-        return ANGSTROM * np.array(sisl.io.wannier90.winSileWannier90(path).read_lattice().cell)
-
-    vectors = _lattice(lattice) if lattice is not None else _read("win", files["win"], primitive)
     cell = sisl.Lattice(vectors / ANGSTROM)
 
     def blocks(path: Path) -> Blocks:
@@ -129,7 +141,7 @@ def read_wannier90(
     def positions(path: Path) -> np.ndarray:
         return ANGSTROM * np.array(sisl.io.wannier90.centresSileWannier90(path).read_geometry(lattice=cell).xyz)
 
-    return wannier_material(
+    return _material(
         _read("hr_file", files["hr_file"], blocks),
         lattice=vectors,
         fermi_energy=fermi_energy,
@@ -163,11 +175,45 @@ def wannier_material(
     `blocks` and `down` are R -> H(R) (eV, complete: R and -R), `centres` positions in nm, shape (n, 3); the rest as
     there.
     """
+    return _material(
+        blocks,
+        lattice=lattice,
+        fermi_energy=fermi_energy,
+        down=down,
+        centres=centres,
+        layers=layers,
+        cutoff=cutoff,
+        reach=reach,
+        splitting_cutoff=splitting_cutoff,
+        electrons=electrons,
+        name=name,
+    )
+
+
+def _material(
+    blocks: Blocks,
+    *,
+    lattice: ArrayLike,
+    fermi_energy: float,
+    down: Blocks | None,
+    centres: ArrayLike | None,
+    layers: ArrayLike,
+    cutoff: float,
+    reach: int | None,
+    splitting_cutoff: float,
+    electrons: float | None,
+    name: str,
+) -> Material:
+    """Two callers, equally far from the line of the user that warnings point to."""
     energy = finite_number("fermi_energy", fermi_energy, "eV")
     if finite_number("cutoff", cutoff, "eV") < 0 or finite_number("splitting_cutoff", splitting_cutoff, "eV") < 0:
         raise InputError(f"cutoff={cutoff!r}, splitting_cutoff={splitting_cutoff!r}: give numbers in eV, not negative")
     if reach is not None and (isinstance(reach, bool) or not isinstance(reach, (int, np.integer)) or reach < 1):
         raise InputError(f"reach={reach!r} is no number of layers; give a positive integer or None")
+    if electrons is not None and finite_number("electrons", electrons, "electrons per cell") < 0:
+        raise InputError(f"electrons={electrons!r} must not be negative; give the valence electrons of a cell or None")
+    if not isinstance(name, str):
+        raise InputError(f"name={name!r} is no text; give a string")
     turn = _layers(layers)
     rows = turn @ _lattice(lattice)
     if np.linalg.det(rows) <= 0:
@@ -180,11 +226,16 @@ def wannier_material(
     exchange, mean = np.zeros((size, size), dtype=complex), up
     if down is not None:
         exchange, mean = _spin_parts(up, _hermitian(down, "down"), splitting_cutoff)
-    places = None if centres is None else np.asarray(centres, dtype=float)
     moves = np.zeros((size, 3), dtype=int)
-    if places is not None:
-        if places.shape != (size, 3) or not np.all(np.isfinite(places)):
-            raise InputError(f"centres has shape {places.shape}; {size} Wannier functions need {(size, 3)}")
+    if centres is None:
+        places = None
+        warnings.warn(
+            f"{name}: no centres, all Wannier functions are taken to sit at the lattice point; with several atoms a "
+            "cell velocities (qt.spin_hall_conductivity) are wrong, give centres=",
+            stacklevel=3,
+        )
+    else:
+        places = _array("centres", centres, (size, 3), "positions of all Wannier functions in nm")
         moves = np.floor(places @ np.linalg.inv(rows) + HOME_CELL).astype(int)
         places = places - moves @ rows
     moved = _in_new_cell(mean, turn, moves)
@@ -200,7 +251,7 @@ def wannier_material(
         onsite=onsite,
         exchange=exchange,
         hoppings=tuple((R, kept[R]) for R in sorted(kept) if home < R),
-        electrons=None if electrons is None else finite_number("electrons", electrons, "electrons per cell"),
+        electrons=None if electrons is None else float(electrons),
         positions=None if places is None else places @ axes.T,
     )
 
@@ -229,27 +280,97 @@ def _read(argument: str, path: Path, reader):
         raise InputError(f"read_wannier90: {argument}={str(path)!r} cannot be read by sisl: {reason}") from None
 
 
+def _win_words(win: Path) -> list[list[str]]:
+    """The words of every line of a `.win` file, in lower case, without comments."""
+    text = win.read_text(encoding="utf-8", errors="replace")
+    lines = (re.split("[!#]", line)[0] for line in text.lower().splitlines())
+    return [words for line in lines if (words := re.split(r"[\s=:,]+", line.strip(" \t=:,"))) != [""]]
+
+
+def _says_true(win: Path, keyword: str) -> bool:
+    return any(words[0] == keyword and words[1:2] and words[1] in TRUE_VALUES for words in _win_words(win))
+
+
 def _refuse_spinors(win: Path) -> None:
-    for line in win.read_text(encoding="utf-8", errors="replace").splitlines():
-        words = line.split("!")[0].split("#")[0].replace("=", " ").replace(":", " ").lower().split()
-        if words[:1] == ["spinors"] and words[1:2] and words[1] in TRUE_VALUES:
-            raise InputError(
-                f"read_wannier90: {str(win)!r} says spinors = true; exchange and spin-orbit coupling in hoppings fit "
-                "no Material; give collinear files as hr_file and down=, or build it in Kwant with qt.layered"
-            )
+    if _says_true(win, "spinors"):
+        raise InputError(
+            f"read_wannier90: {str(win)!r} says spinors = true; exchange and spin-orbit coupling in hoppings fit "
+            "no Material; give collinear files as hr_file and down=, or build it in Kwant with qt.layered"
+        )
+
+
+def _unit_cell(win: Path) -> np.ndarray:
+    """The rows of the block unit_cell_cart, nm. sisl reads it too, and never returns from END in capitals."""
+    lines = _win_words(win)
+    fences = [["begin", "unit_cell_cart"], ["end", "unit_cell_cart"]]
+    if any(fence not in lines for fence in fences):
+        raise InputError(f"read_wannier90: win={str(win)!r} has no block unit_cell_cart from begin to end; mend it")
+    first, last = (lines.index(fence) for fence in fences)
+    rows = lines[first + 1 : last]
+    unit = ANGSTROM
+    if rows and rows[0][0] in ("ang", "angstrom", "bohr"):
+        unit = BOHR if rows[0][0] == "bohr" else ANGSTROM
+        rows = rows[1:]
+    try:
+        # Fortran writes 1.0d0 too.
+        cell = np.array([[float(word.replace("d", "e")) for word in row] for row in rows])
+    except ValueError:
+        cell = np.empty(0)
+    if cell.shape != (3, 3):
+        raise InputError(
+            f"read_wannier90: win={str(win)!r}: unit_cell_cart is no unit (ang, bohr) and three rows of three numbers; "
+            "mend it"
+        )
+    return unit * cell
+
+
+def _require_whole(argument: str, path: Path) -> None:
+    """Refuse a `_hr.dat` that is cut short, before sisl waits for the rest."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    try:
+        functions, vectors = int(lines[1]), int(lines[2])
+        weights, here = 0, 3
+        while weights < vectors:
+            weights += len(lines[here].split())
+            here += 1
+    except (ValueError, IndexError):
+        raise InputError(
+            f"read_wannier90: {argument}={str(path)!r} cannot be read: no title, number of functions, number of "
+            "vectors and their degeneracies; give a whole _hr.dat"
+        ) from None
+    elements = sum(1 for line in lines[here:] if line.strip())
+    if elements != functions**2 * vectors:
+        raise InputError(
+            f"read_wannier90: {argument}={str(path)!r} has {elements} elements, and {functions} functions at {vectors} "
+            f"vectors have {functions**2 * vectors}; give a whole file"
+        )
+
+
+def _array(argument: str, given: ArrayLike, shape: tuple[int, int], meaning: str) -> np.ndarray:
+    """Finite numbers of this shape, or InputError."""
+    try:
+        array = np.asarray(given, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"{argument}={given!r} is no array of numbers; give {meaning}, shape {shape}") from None
+    if array.shape != shape or not np.all(np.isfinite(array)):
+        raise InputError(
+            f"{argument} has shape {array.shape} or a number that is not finite; give {meaning}, shape {shape}"
+        )
+    return array
 
 
 def _lattice(lattice: ArrayLike) -> np.ndarray:
-    rows = np.asarray(lattice, dtype=float)
-    if rows.shape != (3, 3) or not np.all(np.isfinite(rows)) or np.linalg.det(rows) == 0:
-        raise InputError(f"lattice={np.asarray(lattice).tolist()} is not three independent vectors; give rows in nm")
+    rows = _array("lattice", lattice, (3, 3), "three vectors as rows in nm")
+    if abs(np.linalg.det(rows)) <= SAME_AREA * np.prod(np.linalg.norm(rows, axis=1)):
+        raise InputError(f"lattice={rows.tolist()} is not three independent vectors; give rows in nm")
     return rows
 
 
 def _layers(layers: ArrayLike) -> np.ndarray:
-    given = np.nan_to_num(np.asarray(layers, dtype=float))
+    meaning = "integer combinations of the lattice vectors"
+    given = _array("layers", layers, (3, 3), meaning)
     turn = np.round(given).astype(int)
-    if given.shape != (3, 3) or np.any(turn != given) or abs(round(float(np.linalg.det(given)))) != 1:
+    if np.any(turn != given) or abs(round(float(np.linalg.det(given)))) != 1:
         raise InputError(f"layers={given.tolist()} is no 3 x 3 matrix of integers with determinant 1 or -1")
     return turn
 
@@ -264,6 +385,8 @@ def _lab_axes(rows: np.ndarray) -> np.ndarray:
 def _hermitian(blocks: Blocks, argument: str) -> dict[Vector, np.ndarray]:
     """The blocks with H(-R) = H(R)^dagger exactly, refused if that is not so up to rounding."""
     found = {}
+    if len({np.shape(matrix) for matrix in blocks.values()}) > 1:
+        raise InputError(f"{argument}: the blocks H(R) are of unlike shapes; give n x n matrices")
     for R, matrix in blocks.items():
         opposite = blocks.get((-R[0], -R[1], -R[2]), np.zeros_like(matrix)).conj().T
         difference = float(np.abs(matrix - opposite).max())
@@ -298,7 +421,15 @@ def _spin_parts(
     if dropped > FILE_ROUNDING:
         warnings.warn(f"hoppings split by up to {2 * dropped:.3g} eV were averaged over spin", stacklevel=4)
     home = (0, 0, 0)
-    return down.get(home, zero) - up.get(home, zero), mean
+    exchange = down.get(home, zero) - up.get(home, zero)
+    if np.abs(exchange).max() <= 2 * FILE_ROUNDING:
+        return zero, mean
+    if np.trace(exchange).real <= 0:
+        raise InputError(
+            f"down: its on-site energies lie {-np.trace(exchange).real / len(zero):.3g} eV below those of hr_file on "
+            "average, so it holds the majority; exchange the two files"
+        )
+    return exchange, mean
 
 
 def _in_new_cell(blocks: dict[Vector, np.ndarray], turn: np.ndarray, moves: np.ndarray) -> dict[Vector, np.ndarray]:

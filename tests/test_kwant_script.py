@@ -120,6 +120,24 @@ def test_two_materials_of_one_name_stay_apart():
     assert {name: matrix.item() for name, matrix in names["ONSITE"].items()} == {"metal": 0.0, "metal #2": 0.5}
 
 
+@pytest.mark.kwant
+@pytest.mark.parametrize(
+    "called",
+    [("A #2", "A", "A"), ("A", "B", "A | B"), ('x"\n"""', "y\\", "{z} \x00 \ud800")],
+    ids=["numbered", "joined", "signs"],
+)
+def test_names_that_look_like_those_of_the_script_stay_apart(called):
+    metals = [qt.single_band(onsite=0.4 * i, hopping=-1 - 0.2 * i, name=name) for i, name in enumerate(called)]
+    stack = qt.Stack(
+        left=qt.Lead(metals[0]), layers=[qt.Layer(metals[1]), qt.Layer(metals[2], 2)], right=qt.Lead(metals[0])
+    )
+    text = qt.kwant_script(stack, k=K, energy=-0.7)
+    expected = kwant.smatrix(stack.wrapped(K), -0.7, params=stack.params(None, 0.0)).transmission(1, 0)
+    assert 0.1 < expected < 1.9
+    assert script_transmission(text) == pytest.approx(expected, rel=SAME, abs=0)
+    assert text.encode()
+
+
 def test_bad_input_is_refused(tmp_path):
     stack = junction()
     path = tmp_path / "there.py"
@@ -130,6 +148,11 @@ def test_bad_input_is_refused(tmp_path):
         (lambda: qt.kwant_script(qt.layered(*stack.builders(), params=stack.params)), "plain Kwant already"),
         (lambda: qt.kwant_script(stack, k=(0.1, np.nan)), "nan"),
         (lambda: qt.kwant_script(stack, k=(0.1,)), "two phases"),
+        (lambda: qt.kwant_script(stack, f"{tmp_path}/new/"), "names no file"),
+        (lambda: qt.kwant_script(stack, ""), "names no file"),
+        (lambda: qt.kwant_script(stack, 3), "path=3 names no file"),
+        (lambda: qt.kwant_script(stack, tmp_path), "is a folder"),
+        (lambda: qt.kwant_script(stack, tmp_path / ("n" * 300)), "cannot be written .File name too long"),
     ):
         with pytest.raises(qt.InputError, match=message):
             call()

@@ -1,11 +1,13 @@
 """Electrons and moments of layers against diagonalisation and band sums; shifts that keep layers neutral."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import qtorque as qt
+from qtorque import electron_counts, neutrality
 from qtorque.bloch import as_layered
 from qtorque.units import BOLTZMANN_EV
 
@@ -170,9 +172,119 @@ def test_shifted_layers_of_one_metal_find_back_to_no_shift():
     assert max(abs(layer.shift) for layer in found.layers) < 2e-4
     assert np.abs(record["excess_before"]).max() > 0.02
     assert np.abs(record["excess_electrons"]).max() < 2e-5
-    np.testing.assert_allclose(record["shift"], [0, *(layer.shift for layer in found.layers), 0])
+    np.testing.assert_allclose(record["layer_shift"], [0, *(layer.shift for layer in found.layers), 0])
+    assert record["shifted"].values.tolist() == [0, 1, 1, 1, 0]
     assert record.attrs["converged"] == 1
     assert record.attrs["residual"] <= 1e-5
+    assert float(record["energy_error"]) <= 1e-6
+    # The same metal throughout is neutral on every mesh.
+    assert record.attrs["mesh_error"] < 2e-4
+
+
+def test_the_search_starts_from_the_shifts_that_layers_have():
+    def evaluations(shift):
+        stack = qt.Stack(left=qt.Lead(N), layers=[qt.Layer(N, shift=shift)], right=qt.Lead(N))
+        record = qt.neutral(stack, kmesh=K, temperature=300.0)[1]
+        return record.attrs["evaluations"], float(np.abs(record["excess_before"]).max())
+
+    assert evaluations(0.0)[0] == 1
+    assert evaluations(0.0)[1] < 1e-3
+    assert evaluations(0.4)[0] > 1
+    assert evaluations(0.4)[1] > 0.05
+
+
+def test_barriers_and_layers_that_do_not_answer_keep_their_shift():
+    oxide = qt.single_band(onsite=9.0)
+    barrier = qt.Layer(oxide, 2, barrier=True, shift=0.2, name="oxide")
+    stack = qt.Stack(left=qt.Lead(N), layers=[qt.Layer(N), qt.Layer(oxide), barrier, qt.Layer(N)], right=qt.Lead(N))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found, record = qt.neutral(stack, kmesh=K, temperature=1000.0)
+    assert [layer.shift for layer in found.layers[1:4]] == [0.0, 0.2, 0.2]
+    assert [layer.barrier for layer in found.layers] == [False, False, True, True, False]
+    assert record["shifted"].values.tolist() == [0, 1, 0, 0, 0, 1, 0]
+    texts = [str(w.message) for w in caught]
+    assert any("'layer 2' hardly answers" in text for text in texts)
+    assert any("of the left lead keeps" in text for text in texts)
+    assert not any("oxide" in text for text in texts)
+    assert all(w.filename == __file__ for w in caught)
+    assert np.abs(record["excess_electrons"][[1, 5]]).max() <= 1e-3
+    for layers, message in (([barrier], "all layers are barriers"), ([qt.Layer(oxide)], "no layer answers")):
+        with pytest.raises(qt.InputError, match=message):
+            qt.neutral(replace(stack, layers=layers), kmesh=K)
+
+
+def search(excess, most_counts=20):
+    """(shift, excess, counts, all shifts) of a search over one layer whose excess is a given function."""
+    tried = []
+
+    def counted(shifts):
+        tried.append(float(shifts[0]))
+        return neutrality._Count(shifts, np.zeros((1, 5)), 0.0, np.array([excess(shifts[0])]))
+
+    first = counted(np.zeros(1))
+    best, counts = neutrality._neutralised(counted, first, np.array([True]), np.ones(1), 1e-9, most_counts)
+    return float(best.shifts[0]), float(best.excess[0]), counts, tried
+
+
+def test_steps_and_shifts_are_bounded_and_the_best_count_is_kept():
+    shift, excess, counts, _ = search(lambda x: 0.3 - x - 0.1 * x**2)
+    assert excess == pytest.approx(0, abs=1e-9)
+    assert shift > 0.28
+    assert counts < 8
+    # The first step leads the wrong way.
+    assert search(lambda x: 0.5 + 0.8 * x, 2)[:3] == (0.0, 0.5, 2)
+    # What answers too little walks to the bound, and no further count is made there.
+    shift, _, counts, tried = search(lambda x: 5 - 1e-3 * x)
+    assert shift == 3.0
+    assert counts == len(tried) == 8
+    assert np.abs(np.diff(tried)).max() <= 0.5
+    assert search(lambda _: 1.0)[2] == 2
+
+
+def test_what_a_finer_mesh_finds_is_stated():
+    stack = qt.Stack(left=qt.Lead(N), layers=[qt.Layer(N), qt.Layer(F), qt.Layer(F)], right=qt.Lead(F))
+    with pytest.warns(UserWarning, match="on a mesh finer by 1.5"):
+        found, record = qt.neutral(stack, kmesh=qt.kmesh(4), temperature=1000.0)
+    again = qt.layer_charges(found, kmesh=qt.kmesh(6), temperature=1000.0)["excess_electrons"].values[1:-1]
+    assert record.attrs["mesh_error"] == pytest.approx(np.abs(again).max(), abs=2e-4)
+    assert record.attrs["mesh_error"] > 10 * record.attrs["residual"]
+    with pytest.warns(UserWarning, match="lead"):
+        record = qt.neutral(stack, kmesh=FEW, temperature=1000.0)[1]
+    assert np.isnan(record.attrs["mesh_error"])
+
+
+def test_a_supercell_gets_the_shifts_of_its_primitive_cell():
+    def found(a, b, mesh):
+        stack = qt.Stack(left=qt.Lead(a), layers=[qt.Layer(a), qt.Layer(b)], right=qt.Lead(b))
+        with pytest.warns(UserWarning, match="mesh finer"):
+            return qt.neutral(stack, kmesh=mesh, temperature=1000.0)[1]
+
+    B = qt.single_band(onsite=1.0)
+    one = found(N, B, qt.kmesh(4))
+    two = found(*(qt.in_plane_supercell([[m, m]]) for m in (N, B)), qt.kmesh(4, 2))
+    np.testing.assert_allclose(two["layer_shift"], one["layer_shift"], atol=1e-4)
+    np.testing.assert_allclose(two["electrons"], 2 * one["electrons"], atol=1e-3)
+    assert two.attrs["residual"] == pytest.approx(one.attrs["residual"], abs=2e-4)
+    assert two.attrs["evaluations"] == one.attrs["evaluations"]
+
+
+def test_the_bulk_of_a_material_is_counted_once(monkeypatch):
+    counted = []
+    of = electron_counts.LayerSums.of
+    monkeypatch.setattr(electron_counts.LayerSums, "of", lambda *a: counted.append(1) or of(*a))
+    qt.layer_charges(qt.Stack(left=qt.Lead(N), layers=[qt.Layer(F), qt.Layer(N)], right=qt.Lead(N)), kmesh=2)
+    assert len(counted) == 3
+
+
+def test_a_symmetry_that_does_not_hold_is_refused():
+    def refused(material, symmetry):
+        stack = qt.Stack(left=qt.Lead(material), layers=[qt.Layer(material)], right=qt.Lead(material))
+        for count in (qt.layer_charges, qt.neutral):
+            with pytest.raises(qt.InputError, match=f"symmetry='{symmetry}' does not hold"):
+                count(stack, kmesh=qt.kmesh(4, symmetry=symmetry))
+
+    refused(two_orbitals(1), "square")
 
 
 def test_the_layers_of_an_interface_of_real_metals_become_neutral():
@@ -182,14 +294,17 @@ def test_the_layers_of_an_interface_of_real_metals_become_neutral():
         layers=[qt.Layer(copper), qt.Layer(cobalt, magnet="Co")],
         right=qt.Lead(cobalt, magnet="Co"),
     )
+    mesh = qt.kmesh(4, symmetry="hexagonal")
     with pytest.warns(UserWarning, match="put more layers"):
-        found, record = qt.neutral(stack, kmesh=qt.kmesh(4, symmetry="hexagonal"), tolerance=2e-3)
+        found, record = qt.neutral(
+            stack, kmesh=qt.kpoints(mesh.points, mesh.weights), temperature=1000.0, tolerance=2e-3
+        )
     own = slice(1, -1)
     assert np.abs(record["excess_before"][own]).max() > 0.02
     assert np.abs(record["excess_electrons"][own]).max() < 2e-3
     # Copper lacks electrons at the interface; a potential holds them back.
     assert float(record["excess_before"][1]) < -0.02
-    assert -0.3 < float(record["shift"][1]) < -0.05
+    assert -0.3 < float(record["layer_shift"][1]) < -0.05
     np.testing.assert_allclose(record["bulk_electrons"], [11, 11, 9, 9], atol=0.05)
     np.testing.assert_allclose(record["spin_moment"][2:, 2], 1.65, atol=0.1)
     assert [layer.name for layer in found.layers] == ["layer 1", "layer 2"]
@@ -219,9 +334,12 @@ shell1_eV = {{sss = -1.0}}
     assert counts[1] - counts[0] > 0.1
     np.testing.assert_allclose(bulk(pure, k), 2 * counts[0], atol=4 * QUADRATURE)
     np.testing.assert_allclose(bulk(alloy, k), sum(counts), atol=4 * QUADRATURE)
+    # Refused before the work: this would sum over a million momenta first.
     coupled = replace(alloy, spin_orbit=np.zeros((3, 2, 2)) + np.eye(2))
     with pytest.raises(qt.InputError, match="alloy with spin-orbit"):
-        bulk(coupled, k)
+        bulk(coupled, qt.kmesh(1000))
+    with pytest.raises(qt.InputError, match="unlike sites without Slater-Koster atoms"):
+        bulk(qt.in_plane_supercell([[N, qt.single_band(onsite=1.0)]]), qt.kmesh(1000))
 
 
 def test_what_is_left_over_is_said():
@@ -229,10 +347,12 @@ def test_what_is_left_over_is_said():
     with pytest.warns(UserWarning, match="put more layers of that lead's metal"):
         qt.neutral(thin, kmesh=K, temperature=300.0)
     long = qt.Stack(left=qt.Lead(N), layers=[qt.Layer(N, shift=1.5), qt.Layer(N)], right=qt.Lead(N))
-    with pytest.warns(UserWarning, match="after 1 steps"), pytest.warns(UserWarning, match="put more layers"):
-        _, record = qt.neutral(long, kmesh=K, temperature=300.0, tolerance=1e-7, most_steps=1)
+    with pytest.warns(UserWarning, match="after 2 counts"), pytest.warns(UserWarning, match="put more layers"):
+        _, record = qt.neutral(long, kmesh=K, temperature=300.0, tolerance=1e-7, most_steps=2)
     assert record.attrs["converged"] == 0
     assert record.attrs["residual"] > 1e-7
+    with pytest.warns(UserWarning, match="'layer 1' is shifted by 1.5 eV, more than a metal takes"):
+        qt.neutral(long, kmesh=K, temperature=300.0, most_steps=1)
     doped = replace(N, electrons=1.9)
     with pytest.warns(UserWarning, match=r"should hold 1\.9"):
         qt.neutral(qt.Stack(left=qt.Lead(doped), layers=[qt.Layer(doped)], right=qt.Lead(doped)), kmesh=K)

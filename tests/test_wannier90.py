@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import qtorque as qt
-from qtorque.wannier90 import wannier_material
+from qtorque.wannier90 import _unit_cell, wannier_material
 
 SIX_DECIMALS = 2e-5
 """eV; `_hr.dat` has six decimals, and some tens of elements add up to a band."""
@@ -90,8 +90,9 @@ def transmission(material):
 def test_the_blocks_of_a_material_give_it_back():
     material = two_orbitals(exchange=0.8)
     found = wannier_material(
-        blocks_of(material, 1), down=blocks_of(material, -1), lattice=material.lattice, fermi_energy=FERMI, electrons=3
-    )
+        blocks_of(material, 1), down=blocks_of(material, -1), lattice=material.lattice, fermi_energy=FERMI, electrons=3,
+        centres=np.zeros((2, 3)),
+    )  # fmt: skip
     np.testing.assert_allclose(found.onsite, material.onsite, atol=EXACT)
     np.testing.assert_allclose(found.exchange, material.exchange, atol=EXACT)
     np.testing.assert_allclose(found.lattice, material.lattice, atol=EXACT)
@@ -105,7 +106,10 @@ def test_the_blocks_of_a_material_give_it_back():
 def test_another_choice_of_layers_has_the_same_bands_and_lies_in_the_plane():
     material = two_orbitals()
     turn = np.array([[0, 1, 1], [0, 0, 1], [1, 0, -1]])
-    found = wannier_material(blocks_of(material), lattice=material.lattice, fermi_energy=FERMI, layers=turn)
+    centres = np.array([[0.0, 0.0, 0.0], [0.05, 0.1, 0.05]])
+    found = wannier_material(
+        blocks_of(material), lattice=material.lattice, fermi_energy=FERMI, layers=turn, centres=centres
+    )
     for k in phases():
         np.testing.assert_allclose(bands(found, turn @ k), bands(material, k), atol=EXACT)
     # A rotation of the chosen vectors: a1 along x, a1 x a2 along z.
@@ -114,6 +118,9 @@ def test_another_choice_of_layers_has_the_same_bands_and_lies_in_the_plane():
     assert np.linalg.det(found.lattice) == pytest.approx(np.linalg.det(chosen))
     np.testing.assert_allclose([*found.lattice[0, 1:], found.lattice[1, 2]], 0, atol=EXACT)
     assert found.lattice[2, 2] > 0
+    # Positions turn with the lattice: their coordinates along the chosen vectors stay, up to whole cells.
+    cells = (found.positions @ np.linalg.inv(found.lattice)) - centres @ np.linalg.inv(chosen)
+    np.testing.assert_allclose(cells, np.round(cells), atol=1e-9)
 
 
 def test_centres_outside_the_home_cell_are_brought_back_with_their_hoppings():
@@ -129,7 +136,9 @@ def test_centres_outside_the_home_cell_are_brought_back_with_their_hoppings():
     found = wannier_material(
         moved, lattice=material.lattice, fermi_energy=FERMI, centres=inside + away @ material.lattice
     )
-    far = wannier_material(moved, lattice=material.lattice, fermi_energy=FERMI)
+    with pytest.warns(UserWarning, match="no centres") as caught:
+        far = wannier_material(moved, lattice=material.lattice, fermi_energy=FERMI)
+    assert caught[0].filename == __file__
     assert (found.reach, far.reach) == (1, 3)
     np.testing.assert_allclose(found.positions, inside, atol=EXACT)
     np.testing.assert_allclose(found.onsite, material.onsite, atol=EXACT)
@@ -137,13 +146,37 @@ def test_centres_outside_the_home_cell_are_brought_back_with_their_hoppings():
         np.testing.assert_allclose(bands(found, k), bands(material, k), atol=EXACT)
 
 
+def test_noise_of_a_centre_does_not_decide_its_cell():
+    cobalt = qt.slater_koster("Co", facet="111")
+    for seed in range(3):
+        centres = np.random.default_rng(seed).normal(0, 1e-3, (9, 3))
+        found = wannier_material(
+            blocks_of(cobalt, 1), down=blocks_of(cobalt, -1), lattice=cobalt.lattice, fermi_energy=FERMI,
+            centres=centres,
+        )  # fmt: skip
+        assert found.reach == 1
+        np.testing.assert_allclose(found.positions, centres, atol=EXACT)
+
+
+def test_noise_between_the_spins_is_no_magnet_and_swapped_files_are_named():
+    material = two_orbitals(exchange=0.8)
+    options = {"lattice": material.lattice, "fermi_energy": FERMI, "centres": np.zeros((2, 3))}
+    for sign in (1, -1):
+        noisy = blocks_of(two_orbitals(), energy=FERMI + sign * 1e-6)
+        assert not wannier_material(blocks_of(two_orbitals()), down=noisy, **options).magnetic
+    with pytest.raises(qt.InputError, match="holds the majority; exchange the two files"):
+        wannier_material(blocks_of(material, -1), down=blocks_of(material, 1), **options)
+
+
 def test_what_is_dropped_moves_no_band_further_than_the_warning_says():
     material = two_orbitals()
     blocks = {**blocks_of(material), (0, 0, 2): 0.01 * np.eye(2), (0, 0, -2): 0.01 * np.eye(2)}
-    whole = wannier_material(blocks, lattice=material.lattice, fermi_energy=FERMI)
+    given = {"lattice": material.lattice, "fermi_energy": FERMI, "centres": np.zeros((2, 3))}
+    whole = wannier_material(blocks, **given)
     for options, count in (({"reach": 1}, 4), ({"cutoff": 0.03}, 4), ({"cutoff": 0.15}, 14)):
         with pytest.warns(UserWarning, match=f"{count} matrix elements dropped") as caught:
-            cut = wannier_material(blocks, lattice=material.lattice, fermi_energy=FERMI, **options)
+            cut = wannier_material(blocks, **given, **options)
+        assert caught[0].filename == __file__
         bound = float(str(caught[0].message).split()[-2])
         moved = max(np.abs(bands(cut, k) - bands(whole, k)).max() for k in phases(20))
         assert 0 < moved <= 1.01 * bound
@@ -156,7 +189,9 @@ def test_what_fits_no_material_is_refused():
     lattice = material.lattice
 
     def make(blocks, **options):
-        return wannier_material(blocks, **{"lattice": lattice, "fermi_energy": FERMI, **options})
+        return wannier_material(
+            blocks, **{"lattice": lattice, "fermi_energy": FERMI, "centres": np.zeros((2, 3)), **options}
+        )
 
     split = {R: 1.1 * matrix if any(R) else matrix for R, matrix in down.items()}
     lone = {R: matrix for R, matrix in up.items() if R != (0, 0, -1)}
@@ -168,7 +203,16 @@ def test_what_fits_no_material_is_refused():
         (lambda: make(up, layers=[[1, 0, 0], [0, 1, 0], [0, 0, 2]]), "determinant"),
         (lambda: make(up, layers=[[0, 1, 0], [1, 0, 0], [0, 0, 1]]), "points away from a3"),
         (lambda: make(up, lattice=np.ones((3, 3))), "three independent vectors"),
-        (lambda: make(up, centres=np.zeros((3, 3))), "centres has shape"),
+        (lambda: make(up, lattice=[[1, 0, 0], [0, 1, 0], [1, 1, 1e-17]]), "three independent vectors"),
+        (lambda: make(up, lattice=[[1, 2], [3]]), "lattice=.*shape .3, 3."),
+        (lambda: make(up, layers="abc"), "layers='abc' is no array"),
+        (lambda: make(up, layers=[[1, 0, 0], [0, 1, 0], [np.nan, 0, 1]]), "layers has shape .* not finite"),
+        (lambda: make(up, layers=np.eye(3) / 2), "matrix of integers"),
+        (lambda: make(up, centres=np.zeros((3, 3))), "centres has shape .3, 3.*shape .2, 3."),
+        (lambda: make(up, centres="x.xyz"), "centres='x.xyz'"),
+        (lambda: make({**up, (5, 0, 0): np.eye(3)}), "unlike shapes"),
+        (lambda: make(up, electrons=-3), "electrons=-3"),
+        (lambda: make(up, name=3), "name=3"),
         (lambda: make(up, cutoff=-1.0), "cutoff=-1.0"),
         (lambda: make(up, reach=0), "reach=0"),
         (lambda: make(up, fermi_energy=np.nan), "fermi_energy"),
@@ -205,6 +249,39 @@ def test_files_that_cannot_serve_are_refused_before_they_are_read(tmp_path):
     write_win(win, two_orbitals().lattice, "spinors = .true. ! with spin-orbit\n")
     with pytest.raises(qt.InputError, match="spinors = true"):
         qt.read_wannier90(path, fermi_energy=0.0)
+    write_win(win, two_orbitals().lattice, "TRANSLATE_HOME_CELL : T\n")
+    with pytest.raises(qt.InputError, match="translate_home_cell = true"):
+        qt.read_wannier90(path, fermi_energy=0.0, centres=win)
+    whole = path.read_text().splitlines()
+    for lines, message in ((60, "elements, and 2 functions"), (4, "degeneracies; give a whole"), (2, "give a whole")):
+        path.write_text("\n".join(whole[:lines]) + "\n")
+        with pytest.raises(qt.InputError, match=message):
+            qt.read_wannier90(path, fermi_energy=0.0, lattice=np.eye(3))
+
+
+ROWS = "3.0 0 0\n1.0 4.0d0 0\n0.5 -1 2.5\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        (f"begin unit_cell_cart\n{ROWS}end unit_cell_cart\n", 0.1),
+        (f"! unit_cell_cart\n BEGIN UNIT_CELL_CART\nANG ! unit\n{ROWS}END UNIT_CELL_CART\n", 0.1),
+        (f"Begin Unit_Cell_Cart\nBohr\n{ROWS}End Unit_Cell_Cart", 0.0529177),
+        (f"begin unit_cell_cart\n{ROWS}", None),
+        ("num_wann = 2\n", None),
+        (f"begin unit_cell_cart\nang\n{ROWS[:12]}\nend unit_cell_cart", None),
+        ("begin unit_cell_cart\nend unit_cell_cart", None),
+    ],
+)
+def test_the_unit_cell_is_read_however_it_is_written(tmp_path, text, unit):
+    win = tmp_path / "x.win"
+    win.write_text(text)
+    if unit is None:
+        with pytest.raises(qt.InputError, match="unit_cell_cart"):
+            _unit_cell(win)
+    else:
+        np.testing.assert_allclose(_unit_cell(win), unit * np.array([[3, 0, 0], [1, 4, 0], [0.5, -1, 2.5]]), rtol=1e-6)
 
 
 def test_a_written_file_is_read_back_with_its_degeneracies(tmp_path):
@@ -237,7 +314,9 @@ def test_a_real_metal_comes_back_from_its_file(tmp_path):
     pytest.importorskip("sisl")
     copper = qt.slater_koster("Cu", facet="111")
     write_hr(tmp_path / "Cu_hr.dat", blocks_of(copper))
-    found = qt.read_wannier90(tmp_path / "Cu_hr.dat", fermi_energy=FERMI, lattice=copper.lattice)
+    with pytest.warns(UserWarning, match="Cu: no centres") as caught:
+        found = qt.read_wannier90(tmp_path / "Cu_hr.dat", fermi_energy=FERMI, lattice=copper.lattice)
+    assert caught[0].filename == __file__
     np.testing.assert_allclose(found.lattice, copper.lattice, atol=1e-12)
     for k in phases():
         np.testing.assert_allclose(bands(found, k), bands(copper, k), atol=SIX_DECIMALS)
@@ -246,10 +325,7 @@ def test_a_real_metal_comes_back_from_its_file(tmp_path):
 def test_a_file_that_is_no_hr_file_is_refused(tmp_path):
     pytest.importorskip("sisl")
     path = tmp_path / "x_hr.dat"
-    path.write_text("title\nnot a number\n")
-    with pytest.raises(qt.InputError, match="cannot be read by sisl"):
-        qt.read_wannier90(path, fermi_energy=0.0, lattice=np.eye(3))
     write_hr(path, blocks_of(two_orbitals()))
-    path.write_text("\n".join(path.read_text().splitlines()[:60]) + "\n")
-    with pytest.raises(qt.InputError, match="not Hermitian"):
+    path.write_text(path.read_text().replace("0.2", "x.2"))
+    with pytest.raises(qt.InputError, match="cannot be read by sisl"):
         qt.read_wannier90(path, fermi_energy=0.0, lattice=np.eye(3))
