@@ -10,7 +10,7 @@ grouped into principal layers wherever a hopping reaches further than the next o
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -85,6 +85,8 @@ class LayeredSystem:
     magnetizations
         Names of the parameters that hold the directions of magnets: what changes sign with all of them is the exchange.
         Needed where spin-orbit coupling hides it; None: it is the part of H that depends on spin.
+    reach
+        Monolayers that a layer holds at least, so that hoppings reach the next one at most.
     """
 
     builders: tuple[kwant.Builder, kwant.Builder, kwant.Builder]
@@ -98,6 +100,7 @@ class LayeredSystem:
     terms: tuple[_Term, ...]
     probe: Mapping
     magnetizations: tuple[str, ...] | None = None
+    reach: int = 1
 
     def __repr__(self) -> str:
         return f"LayeredSystem({self.layers} layers, {len(self.terms)} matrix elements)"
@@ -129,9 +132,10 @@ class LayeredSystem:
             axis = part.axis
             if not part.collinear:
                 raise InputError(
-                    f"{self._place(e)} has no single direction of its exchange; where hoppings reach beyond the next "
-                    "monolayer, end the region in more layers of the lead, so that no principal layer holds two "
-                    "magnets; of a lattice with spin-orbit coupling name the parameters of the magnets, magnetizations="
+                    f"{self._place(e)} has no single direction of its exchange: it holds two magnets; hoppings reach "
+                    f"{self.reach} monolayer(s) further, so a magnet between two others needs {self.reach} of them, as "
+                    "do layers of a lead at the ends of the region; of a lattice with spin-orbit coupling name the "
+                    "parameters of the magnets, magnetizations="
                 )
             if axis is not None and previous is not None and np.dot(axis, previous) > 1 - PARALLEL_TOLERANCE:
                 runs[-1] = range(runs[-1].start, e + 1)
@@ -214,6 +218,7 @@ def layered(
     free: int = -1,
     layer_names: tuple[str, ...] | None = None,
     magnetizations: tuple[str, ...] | None = None,
+    layer_magnets: tuple[str | None, ...] | None = None,
 ) -> LayeredSystem:
     """Read the layers of a stack written in plain Kwant.
 
@@ -235,6 +240,9 @@ def layered(
     magnetizations
         Of a lattice with spin-orbit coupling, the names of the parameters that are directions of magnets, () if there
         are none; the exchange is what changes sign with all of them. None: all that depends on spin is exchange.
+    layer_magnets
+        The magnet that every monolayer of the region belongs to, None for one without. Where hoppings reach further
+        than the next monolayer, layers are then grouped such that no group holds two magnets, if that can be.
 
     Raises
     ------
@@ -250,9 +258,13 @@ def layered(
     names = layer_names or tuple(str(i + 1) for i in range(len(monolayers)))
     if len(names) != len(monolayers):
         raise InputError(f"layer_names has {len(names)} names for the {len(monolayers)} monolayers of the region")
+    magnets = layer_magnets or (None,) * len(monolayers)
+    if len(magnets) != len(monolayers):
+        raise InputError(f"layer_magnets has {len(magnets)} names for the {len(monolayers)} monolayers of the region")
     below = _lead_cells(left, plane, -up, monolayers[0], "left")
     above = _lead_cells(right, plane, up, monolayers[-1], "right")
-    sizes = _group_sizes(region, monolayers, (left, below[0]), (right, above[0]))
+    reach = _reach(region, monolayers, (left, below[0]), (right, above[0]))
+    sizes = _group_sizes(magnets, reach)
     ends = np.cumsum(sizes)
     groups = [[s for m in monolayers[end - size : end] for s in m] for size, end in zip(sizes, ends, strict=True)]
     labels = tuple(" + ".join(names[end - size : end]) for size, end in zip(sizes, ends, strict=True))
@@ -273,6 +285,7 @@ def layered(
         terms=terms,
         probe=get(PROBE_ANGLE, 0.0),
         magnetizations=None if magnetizations is None else tuple(magnetizations),
+        reach=reach,
     )
     system.chain()
     return system
@@ -291,6 +304,7 @@ def as_layered(system) -> LayeredSystem:
         params=system.params,
         layer_names=tuple(m.label for m in system.monolayers),
         magnetizations=tuple(f"m_{name}" for name in names) if coupled else None,
+        layer_magnets=tuple(m.magnet for m in system.monolayers),
     )
     roles = [names.index(n) if n in names else i for n, i in ((system.fixed_magnet, 0), (system.free_magnet, -1))]
     # Every magnet in a direction of its own, so that touching magnets are told apart.
@@ -371,8 +385,8 @@ def _lead_cells(
     return cell, [move(site, count) for site in cell]
 
 
-def _group_sizes(region: kwant.Builder, monolayers: list[list], *leads: tuple[kwant.Builder, list]) -> list[int]:
-    """How many monolayers each principal layer takes, so that hoppings reach the next one at most."""
+def _reach(region: kwant.Builder, monolayers: list[list], *leads: tuple[kwant.Builder, list]) -> int:
+    """How many monolayers a principal layer needs at least, so that hoppings reach the next one at most."""
     home = _home(region)
     number = {home(site)[0]: m for m, layer in enumerate(monolayers) for site in layer}
     reach = max([1, *(abs(number[home(a)[0]] - number[home(b)[0]]) for a, b in region.hoppings())])
@@ -381,8 +395,23 @@ def _group_sizes(region: kwant.Builder, monolayers: list[list], *leads: tuple[kw
         if hit:
             depth = max(hit) + 1 if lead is leads[0][0] else len(monolayers) - min(hit)
             reach = max(reach, depth)
-    groups = max(1, len(monolayers) // reach)
-    return [reach] * (groups - 1) + [len(monolayers) - reach * (groups - 1)]
+    return reach
+
+
+def _group_sizes(magnets: Sequence[str | None], reach: int) -> list[int]:
+    """Monolayers of each principal layer: as many layers as can be, none with two magnets if possible."""
+    count = len(magnets)
+    # The best grouping of what is left from a monolayer on; a group of 2 reach or more could be split.
+    best: dict[int, list[int]] = {count: []}
+    for start in range(count - reach, -1, -1):
+        for size in range(reach, min(2 * reach - 1, count - start) + 1):
+            rest = best.get(start + size)
+            single = len(set(magnets[start : start + size]) - {None}) <= 1
+            if rest is not None and single and len(rest) + 1 > len(best.get(start, [])):
+                best[start] = [size, *rest]
+    if 0 in best:
+        return best[0]
+    return [count] if count < reach else _group_sizes((None,) * count, reach)
 
 
 def _places(region: kwant.Builder, cells: Mapping[int, list]) -> tuple[dict, dict[int, int]]:

@@ -1,8 +1,9 @@
 """Stacks of layers between two leads, and the Kwant builders they stand for.
 
 `Stack.builders()` gives three genuine `kwant.Builder`s that can be plotted, extended and passed on: the region is
-periodic in the plane, each lead has a third vector along the transport direction. The region begins and ends with one
-layer of the lead's material, so that the hopping between lead and stack is the lead's own.
+periodic in the plane, each lead has a third vector along the transport direction. The region begins and ends with
+layers of the lead's material, as many as the longest hopping of the whole stack reaches, so that no other layer hops
+into a lead and the hopping between lead and region is the lead's own.
 """
 
 import inspect
@@ -13,7 +14,16 @@ import kwant
 import numpy as np
 
 from qtorque.errors import InputError, finite_number
-from qtorque.materials import Material, Mean, geometric_mean, hopping_between, require_match, vectors_up
+from qtorque.materials import (
+    Material,
+    Mean,
+    geometric_mean,
+    hoppings_between,
+    require_match,
+    require_mean,
+    require_own_bonds,
+    same_hoppings,
+)
 from qtorque.spin import PAULI, direction_at, unit_vector
 
 SAME_DIRECTION = 1e-9
@@ -97,14 +107,14 @@ class Stack:
         named. Magnets that are not named by `magnet=` are called F1, F2, ... from the left.
     unlike_hopping
         Rule for a two-centre integral between two different Slater-Koster metals: `qt.geometric_mean`,
-        `qt.arithmetic_mean` or any function of both metals' integrals. Other materials hop by the mean of their
-        matrices.
+        `qt.arithmetic_mean` or any function of both metals' integrals (eV) that does not depend on their order. Other
+        materials hop by the mean of their matrices, and equal hoppings stay as they are.
 
     Raises
     ------
     InputError
-        For lattices that do not match, materials without a rule for the hopping between them, contradicting
-        magnetizations, unknown names.
+        For lattices that do not match, materials without a rule for the hopping between them, a Slater-Koster metal
+        next to another one whose own hoppings were changed, contradicting magnetizations, unknown names.
 
     Notes
     -----
@@ -126,9 +136,7 @@ class Stack:
         for given, kind in ((self.left, Lead), (self.right, Lead), *((layer, Layer) for layer in self.layers)):
             if not isinstance(given, kind):
                 raise InputError(f"Stack: {given!r} is not a qt.{kind.__name__}")
-        others: list[Layer | Lead] = [*self.layers, self.right]
-        for piece in others:
-            require_match(self.left.material, piece.material)
+        self._check_materials()
         magnets = self.magnets
         for role in ("fixed", "free"):
             name = getattr(self, role)
@@ -139,14 +147,40 @@ class Stack:
         if self.fixed is not None and self.fixed == self.free:
             raise InputError(f"Stack: fixed={self.fixed!r} is named free too; name two different magnets")
 
+    def _check_materials(self) -> None:
+        """Every layer lies on the net of the left lead, and has a rule for its hopping to all it reaches."""
+        require_mean(self.unlike_hopping)
+        pieces = self._pieces
+        for position, piece in enumerate(pieces):
+            require_match(self.left.material, piece.material)
+            between = 0
+            for other in pieces[position + 1 :]:
+                require_match(piece.material, other.material)
+                between += other.n if isinstance(other, Layer) else 0
+                if between >= self._reach:
+                    break
+        metals = list({id(piece.material): piece.material for piece in pieces if piece.material.atoms}.values())
+        if not all(same_hoppings(metals[0].hoppings, metal.hoppings) for metal in metals):
+            for metal in metals:
+                require_own_bonds(metal)
+
+    @property
+    def _pieces(self) -> list[Layer | Lead]:
+        return [self.left, *self.layers, self.right]
+
+    @property
+    def _reach(self) -> int:
+        """How many monolayers further the longest hopping of the stack leads."""
+        return max(piece.material.reach for piece in self._pieces)
+
     @property
     def monolayers(self) -> tuple[_Monolayer, ...]:
         """The monolayers of the region, contact layers of the leads included."""
-        pieces: list[tuple[Layer | Lead, str]] = _contact(self.left, "left lead")
+        pieces: list[tuple[Layer | Lead, str]] = _contact(self.left, "left lead", self._reach)
         for position, layer in enumerate(self.layers):
             name = layer.name or f"layer {position + 1}"
             pieces += [(layer, name if layer.n == 1 else f"{name} {i + 1}") for i in range(layer.n)]
-        pieces += _contact(self.right, "right lead")
+        pieces += _contact(self.right, "right lead", self._reach)
         shifts = _bias_shifts([isinstance(piece, Layer) and piece.barrier for piece, _ in pieces])
         names = _magnet_names([piece for piece, _ in pieces])
         return tuple(
@@ -215,10 +249,15 @@ class Stack:
         lattices = [families[material.orbitals] for material in materials]
         for height, monolayer in enumerate(monolayers):
             region[lattices[height](0, 0, height)] = _onsite(monolayer)
+        reach = self._reach
+        # Pairs of the same two materials share their matrices.
+        known: dict[tuple[int, int, int], list[tuple[tuple[int, int, int], np.ndarray]]] = {}
         for height, below in enumerate(materials):
-            for other in range(height, len(materials)):
-                for vector, matrix in self._hoppings(below, materials[other], other - height):
-                    n1, n2, _ = vector
+            for other in range(height, min(height + reach + 1, len(materials))):
+                key = (id(below), id(materials[other]), other - height)
+                if key not in known:
+                    known[key] = self._hoppings(below, materials[other], other - height)
+                for (n1, n2, _), matrix in known[key]:
                     region[lattices[height](0, 0, height), lattices[other](n1, n2, other)] = matrix
         leads = []
         for monolayer, lattice, sign in ((monolayers[0], lattices[0], -1), (monolayers[-1], lattices[-1], 1)):
@@ -236,24 +275,15 @@ class Stack:
 
     def _hoppings(self, below: Material, above: Material, height: int) -> list[tuple[tuple[int, int, int], np.ndarray]]:
         """The hoppings from a monolayer to the one `height` further up, spin as the last tensor factor."""
-        if below is above or not height:
-            vectors = {v if v[2] >= 0 else _upward(v) for v, _ in below.hoppings}
-        elif below.atoms and above.atoms:
-            vectors = set(vectors_up(below, above, height))
+        if below.atoms and above.atoms and not same_hoppings(below.hoppings, above.hoppings):
+            found = hoppings_between(below, above, height, self.unlike_hopping)
         else:
-            vectors = {_upward(v) for material in (below, above) for v, _ in material.hoppings if v[2]}
-        found = []
-        for vector in sorted(v for v in vectors if v[2] == height):
-            if below is above:
-                matrix = _stored_hopping(below, vector)
-            elif below.atoms and above.atoms:
-                matrix = hopping_between(below, above, vector, self.unlike_hopping)
-            else:
-                # A mean of matrices needs no choice of a phase for the orbitals.
-                matrix = 0.5 * (_stored_hopping(below, vector) + _stored_hopping(above, vector))
-            if np.any(matrix):
-                found.append((vector, np.kron(matrix, PAULI[0])))
-        return found
+            # A mean of matrices needs no choice of a phase for the orbitals; equal ones stay as they are.
+            vectors = {_upward(v) for material in (below, above) for v, _ in material.hoppings}
+            found = {
+                v: 0.5 * (_stored_hopping(below, v) + _stored_hopping(above, v)) for v in vectors if v[2] == height
+            }
+        return [(v, np.kron(matrix, PAULI[0])) for v, matrix in sorted(found.items()) if np.any(matrix)]
 
     def wrapped(self, k: tuple[float, float] | None = None) -> kwant.system.FiniteSystem:
         """A finalised Kwant system at the phases `k` = (k.a1, k.a2); without `k` they stay parameters k_x, k_y."""
@@ -365,7 +395,7 @@ def _onsite(monolayer: _Monolayer):
 
 
 def _upward(vector: tuple[int, int, int]) -> tuple[int, int, int]:
-    return vector if vector[2] > 0 else (-vector[0], -vector[1], -vector[2])
+    return vector if vector[2] >= 0 else (-vector[0], -vector[1], -vector[2])
 
 
 def _stored_hopping(material: Material, vector: tuple[int, int, int]) -> np.ndarray:
@@ -378,9 +408,8 @@ def _stored_hopping(material: Material, vector: tuple[int, int, int]) -> np.ndar
     return np.zeros((material.orbitals, material.orbitals))
 
 
-def _contact(lead: Lead, name: str) -> list[tuple[Layer | Lead, str]]:
-    """The first monolayers of a lead, which belong to the region: as many as its hopping reaches."""
-    count = lead.material.reach
+def _contact(lead: Lead, name: str, count: int) -> list[tuple[Layer | Lead, str]]:
+    """The first monolayers of a lead, which belong to the region."""
     label = lead.name or name
     return [(lead, label if count == 1 else f"{label} {i + 1}") for i in range(count)]
 
@@ -432,7 +461,7 @@ def _check_piece(piece: Layer | Lead) -> None:
             f"material={piece.material!r} is no material; make one with qt.slater_koster(...) or qt.single_band(...)"
         )
     unit_vector(piece.magnetization)
-    if piece.magnet is not None and not piece.magnet.isidentifier():
+    if piece.magnet is not None and not (isinstance(piece.magnet, str) and piece.magnet.isidentifier()):
         raise InputError(f"magnet={piece.magnet!r} is no name; use letters, digits and underscores")
     if piece.magnet is not None and not piece.material.magnetic:
         raise InputError(f"magnet={piece.magnet!r}: {piece.material.name} has no exchange; leave magnet out")

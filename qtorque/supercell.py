@@ -18,6 +18,9 @@ from qtorque.materials import (
     geometric_mean,
     positions_of,
     require_match,
+    require_mean,
+    require_own_bonds,
+    same_hoppings,
     slices,
 )
 
@@ -37,7 +40,8 @@ def in_plane_supercell(sites: Sequence[Sequence[Material]], *, unlike_hopping: M
         n rows of m materials each, with one lattice and one number of orbitals; or Slater-Koster metals of one facet,
         which may differ in both, on the lattice of the first (an alloy, or a rough interface).
     unlike_hopping
-        Rule for a two-centre integral between two different Slater-Koster metals.
+        Rule for a two-centre integral between two different Slater-Koster metals of this supercell. Between two layers
+        of a `Stack` the stack's own rule holds: give both the same.
 
     Returns
     -------
@@ -47,15 +51,19 @@ def in_plane_supercell(sites: Sequence[Sequence[Material]], *, unlike_hopping: M
     Raises
     ------
     InputError
-        For rows of different length, other lattices or other numbers of orbitals.
+        For rows of different length, other lattices or other numbers of orbitals, a metal beside a rocksalt, a metal
+        whose own hoppings were changed, a rule that depends on the order of its arguments.
 
     Notes
     -----
-    Slater-Koster metals: the rule holds for every bond, also between two layers of a `Stack`. Else, between two layers
+    Slater-Koster metals hop bond by bond, also between two layers of a `Stack`. Else, between two layers
     of a `Stack` the hopping is the mean of both layers' own. That is the mean of the two
     sites' materials wherever all hoppings are equal, or the hopping leads straight up to the same site of the cell; an
     oblique hopping between alloyed layers of different hoppings also takes in the sites next to both.
     """
+    if not isinstance(sites, Sequence) or not all(isinstance(row, Sequence) for row in sites):
+        raise InputError(f"sites={sites!r} are no rows; give n rows of m materials, such as [[Cu, Co], [Co, Cu]]")
+    require_mean(unlike_hopping)
     rows = [list(row) for row in sites]
     if not rows or not rows[0] or any(len(row) != len(rows[0]) for row in rows):
         raise InputError(f"sites has rows of {[len(row) for row in rows]} materials; give n rows of m each, not empty")
@@ -65,6 +73,8 @@ def in_plane_supercell(sites: Sequence[Sequence[Material]], *, unlike_hopping: M
         for material in row:
             _check_site(first, material)
     if first.atoms:
+        for material in {id(material): material for row in rows for material in row}.values():
+            _check_bonds(material, unlike_hopping)
         return _alloy(rows, unlike_hopping)
     orbitals = first.orbitals
     size = shape[0] * shape[1] * orbitals
@@ -134,6 +144,7 @@ def _alloy(rows: list[list[Material]], mean: Mean) -> Material:
         positions=positions_of(atoms, cells, lattice),
         atoms=tuple(atoms),
         cells=cells,
+        atom_bonds=(inside, hoppings),
     )
 
 
@@ -214,6 +225,12 @@ def _check_site(first: Material, material: Material) -> None:
             "qt.slater_koster, of one facet, or none"
         )
     if first.atoms:
+        structures = [found.atoms[0].crystal.parameters.structure for found in (first, material)]
+        if structures[0] != structures[1] and "rocksalt" in structures:
+            raise InputError(
+                f"sites: no rule gives the hopping within a layer between {material.name} and {first.name}; a metal "
+                "and a rocksalt stand in different layers only"
+            )
         require_match(first, material)
         return
     if material.orbitals != first.orbitals:
@@ -223,3 +240,15 @@ def _check_site(first: Material, material: Material) -> None:
         )
     if np.abs(material.lattice - first.lattice).max() > SAME_LATTICE * np.abs(first.lattice).max():
         raise InputError(f"sites: the lattices of {material.name} and {first.name} differ; give both the same one")
+
+
+def _check_bonds(material: Material, mean: Mean) -> None:
+    """Refuse a site whose own bonds would be lost: hoppings changed by hand, or a supercell made by another rule."""
+    require_own_bonds(material)
+    if material.cells == (1, 1):
+        return
+    inside, hoppings = bonds_of_atoms(material.atoms, material.cells, mean)
+    if material.atom_bonds is not None and not (
+        np.array_equal(inside, material.atom_bonds[0]) and same_hoppings(hoppings, material.atom_bonds[1])
+    ):
+        raise InputError(f"sites: {material.name} was made with another unlike_hopping; give the same one")

@@ -5,14 +5,13 @@ from qtorque.materials.crystal import (
     Crystal,
     Parameters,
     bonds_of_atoms,
-    hopping_between,
+    hoppings_between,
     positions_of,
     slater_koster_material,
     slices,
-    vectors_up,
 )
 from qtorque.materials.library import TRUST, material_names, read_parameters, slater_koster
-from qtorque.materials.matching import require_match
+from qtorque.materials.matching import require_match, require_own_bonds, same_hoppings
 from qtorque.materials.material import Material
 from qtorque.materials.single_band import single_band
 from qtorque.materials.two_centre import (
@@ -20,6 +19,7 @@ from qtorque.materials.two_centre import (
     Mean,
     arithmetic_mean,
     geometric_mean,
+    require_mean,
     rotation_of_orbitals,
 )
 
@@ -34,15 +34,17 @@ __all__ = [
     "arithmetic_mean",
     "bonds_of_atoms",
     "geometric_mean",
-    "hopping_between",
+    "hoppings_between",
     "material_names",
     "positions_of",
     "read_parameters",
     "require_match",
+    "require_mean",
+    "require_own_bonds",
     "rotation_of_orbitals",
+    "same_hoppings",
     "single_band",
     "slater_koster",
     "slater_koster_material",
     "slices",
-    "vectors_up",
 ]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from qtorque.errors import InputError
-from qtorque.materials.material import Material
+from qtorque.materials.material import Hoppings, Material
 from qtorque.materials.two_centre import (
     ANGULAR_MOMENTUM,
     ORBITALS,
@@ -19,6 +19,7 @@ from qtorque.materials.two_centre import (
     bond_matrix,
     both_ways,
     geometric_mean,
+    integrals_between,
     mean_integrals,
     orbital_indices,
     rotation_of_orbitals,
@@ -35,6 +36,8 @@ SAME_LENGTH = 1e-6
 """Relative tolerance on a distance to a neighbour: those of one crystal are exact up to rounding."""
 NEIGHBOUR_RANGE = 3
 """Primitive vectors n1, n2, n3 looked at lie within -3 ... 3; third neighbours need two."""
+_DECIMALS = 6
+"""Digits by which the place of an atom in the cell is looked up; places are multiples of one half."""
 
 # Facet: a1, a2, a3 and the x axis of the lab, in crystal axes and units of the lattice constant; z is along a1 x a2.
 _FACETS: dict[tuple[str, str], tuple[tuple, tuple, tuple, tuple]] = {
@@ -45,9 +48,9 @@ _FACETS: dict[tuple[str, str], tuple[tuple, tuple, tuple, tuple]] = {
     ("bcc", "110"): ((0.5, -0.5, 0.5), (0.5, -0.5, -0.5), (1, 0, 0), (1, -1, 0)),
     ("rocksalt", "001"): ((0.5, 0.5, 0), (-0.5, 0.5, 0), (0, 0.5, 0.5), (1, 1, 0)),
 }
-_ROCKSALT_BASIS = ((0.5, 0.5, 0.0), (0.0, 0.0, 0.0))
-"""Where the first and the second kind of atom sit in the cell, in units of a1, a2, a3. The next layer of a metal would
-be at the lattice point, a hollow of the layer below; the first kind sits on top of the atoms of a metal."""
+_ON_TOP = (0.5, 0.5, 0.0)
+"""Where the kind of a rocksalt sits, in units of a1, a2, a3, that stands on top of the atoms of a metal. The other kind
+is at the lattice point as the next layer of the metal would be: in a hollow of the layer below."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,7 +70,7 @@ class Parameters:
     onsite
         kind of atom -> level -> eV; the levels are s, p and either d or t2g and eg.
     bonds
-        (kind, kind, shell) -> integral -> eV; shell 1 are the nearest neighbours.
+        (kind, kind, shell) -> integral -> eV; shell 1 are the nearest neighbours. An integral left out is zero.
     fermi_energy, fermi_energy_magnetic
         eV, of the paramagnetic and the ferromagnetic bands.
     splitting
@@ -78,10 +81,19 @@ class Parameters:
         shell -> xi of xi L.S, eV; empty if none is known.
     sharvin
         facet -> Sharvin conductance per spin of the paramagnetic bands, 1e15/(Ohm m^2).
+    density_of_states
+        Of the paramagnetic bands at their Fermi level, states of both spins per eV and cell; None if it is not known.
+    density_of_states_magnetic
+        "up" and "down" -> states per eV and cell of the ferromagnetic bands; empty if they are not known.
+    on_top_of_metal
+        Of rocksalt, the kind that sits on top of the atoms of a metal, the other being in the hollows.
     source, checked, caution
         Where the numbers come from, what they were checked against, what to beware of.
     trust
-        "tabulated", "fitted" or "low".
+        "tabulated", "fitted", "low" or, of a user's own file, "user".
+    notes
+        Further documentation as it stands in the file, by key: where the numbers were read, errors of a fit, other
+        values found.
     """
 
     name: str
@@ -99,8 +111,12 @@ class Parameters:
     sharvin: Mapping[str, float]
     source: str
     trust: str
+    density_of_states: float | None = None
+    density_of_states_magnetic: Mapping[str, float] = field(default_factory=dict)
+    on_top_of_metal: str = ""
     checked: str = ""
     caution: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def facets(self) -> tuple[str, ...]:
@@ -118,13 +134,15 @@ class Parameters:
         return tuple(shell for shell in ORBITALS if shell in levels or (shell == "d" and "t2g" in levels))
 
     def integrals(self, kind: str, other: str, shell: int) -> Mapping[str, float] | None:
-        """Those of a bond between two kinds; None if the crystal has no such bond."""
+        """All of a bond between two kinds, zero where the file leaves one out; None if the crystal has no such bond."""
         if (kind, other, shell) in self.bonds:
-            bond = self.bonds[kind, other, shell]
-            return both_ways(bond) if kind == other else bond
-        if (other, kind, shell) in self.bonds:
-            return seen_from_other_end(self.bonds[other, kind, shell])
-        return None
+            given = self.bonds[kind, other, shell]
+            given = both_ways(given) if kind == other else given
+        elif (other, kind, shell) in self.bonds:
+            given = seen_from_other_end(self.bonds[other, kind, shell])
+        else:
+            return None
+        return {name: given.get(name, 0.0) for name in integrals_between(self.shells(kind), self.shells(other))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,17 +167,18 @@ class Crystal:
     @cached_property
     def basis(self) -> dict[str, np.ndarray]:
         """kind -> its place in units of the primitive vectors."""
-        kinds = self.parameters.kinds
-        places = _ROCKSALT_BASIS if self.parameters.structure == "rocksalt" else ((0.0, 0.0, 0.0),)
-        return {kind: np.array(place) for kind, place in zip(kinds, places, strict=True)}
+        top = self.parameters.on_top_of_metal
+        return {kind: np.array(_ON_TOP if kind == top else (0.0, 0.0, 0.0)) for kind in self.parameters.kinds}
 
     def neighbour(self, kind: str, displacement: np.ndarray) -> Mapping[str, float] | None:
         """Integrals from an atom of a kind to whatever the crystal has at a displacement; None if that is no bond."""
+        shell = self._shell(displacement)
+        if shell is None:
+            return None
         for other, place in self.basis.items():
             steps = self.basis[kind] + displacement - place
             if np.abs(steps - np.round(steps)).max() < SAME_LENGTH:
-                shell = self._shell(displacement)
-                return None if shell is None else self.parameters.integrals(kind, other, shell)
+                return self.parameters.integrals(kind, other, shell)
         return None
 
     def contact(self, kind: str, shell: int) -> Mapping[str, float] | None:
@@ -262,6 +281,7 @@ def slater_koster_material(
         electrons=parameters.electrons,
         positions=positions_of(atoms, (1, 1), cut.lattice),
         atoms=atoms,
+        atom_bonds=(inside, hoppings),
     )
 
 
@@ -279,41 +299,22 @@ def positions_of(atoms: Sequence[Atom], cells: tuple[int, int], lattice: np.ndar
     return found if np.any(found) else None
 
 
-Hoppings = tuple[tuple[tuple[int, int, int], np.ndarray], ...]
-
-
 def bonds_of_atoms(atoms: Sequence[Atom], cells: tuple[int, int], mean: Mean) -> tuple[np.ndarray, Hoppings]:
     """All bonds in a crystal whose cell of n x m primitive cells holds these atoms: within a cell, and the hoppings."""
-    own, width = slices(atoms), np.array([*cells, 1])
-    size = own[-1].stop
-    inside = np.zeros((size, size), dtype=complex)
-    blocks: dict[tuple[int, int, int], np.ndarray] = {}
-    for atom, place in zip(atoms, own, strict=True):
-        for other, there in zip(atoms, own, strict=True):
-            for vector, matrix in _bonds(atom, other, width, mean):
-                if vector == (0, 0, 0):
-                    inside[place, there] += matrix
-                elif vector > (0, 0, 0):
-                    block = blocks.setdefault(vector, np.zeros((size, size), dtype=complex))
-                    block[place, there] += matrix
-    return inside, tuple(sorted(blocks.items(), key=lambda item: item[0]))
+    blocks = _bonds(atoms, atoms, cells, range(-NEIGHBOUR_RANGE, NEIGHBOUR_RANGE + 1), mean)
+    size = slices(atoms)[-1].stop
+    inside = blocks.pop((0, 0, 0), np.zeros((size, size), dtype=complex))
+    return inside, tuple(sorted((item for item in blocks.items() if item[0] > (0, 0, 0)), key=lambda item: item[0]))
 
 
-def hopping_between(below: Material, above: Material, vector: tuple[int, int, int], mean: Mean) -> np.ndarray:
-    """<r|H|r + vector> from a cell of one Slater-Koster material to one of another: shape (n, n')."""
-    step = np.array(vector) * np.array([*below.cells, 1])
-    rows = [
-        np.hstack([_bond(atom, other, step + other.place - atom.place, mean) for other in above.atoms])
-        for atom in below.atoms
-    ]
-    return np.vstack(rows)
+def hoppings_between(
+    below: Material, above: Material, height: int, mean: Mean
+) -> dict[tuple[int, int, int], np.ndarray]:
+    """vector -> <r|H|r + vector>, shape (n, n'), from a cell of one Slater-Koster material to those of another one.
 
-
-def vectors_up(below: Material, above: Material, height: int) -> list[tuple[int, int, int]]:
-    """The vectors along which a cell may hop to one of another material `height` monolayers further up."""
-    span = range(-NEIGHBOUR_RANGE, NEIGHBOUR_RANGE + 1)
-    reach = max(below.reach, above.reach)
-    return [(n1, n2, height) for n1 in span for n2 in span] if height <= reach else []
+    `height` is the third component of the vectors: by how many monolayers the second material is further up.
+    """
+    return _bonds(below.atoms, above.atoms, below.cells, [height], mean)
 
 
 def _atomic_levels(atom: Atom) -> tuple[np.ndarray, np.ndarray]:
@@ -336,27 +337,49 @@ def _spin_orbit_matrices(atom: Atom, xi: Mapping[str, float]) -> np.ndarray:
     return full[:, atom.indices[:, None], atom.indices]
 
 
-def _bonds(atom: Atom, other: Atom, width: np.ndarray, mean: Mean) -> Iterator[tuple[tuple[int, int, int], np.ndarray]]:
-    """The bonds from an atom to all images of another one: (vector of the cell, matrix)."""
-    offset = other.place - atom.place
-    nearest = np.floor(-offset / width + 0.5).astype(int)
-    # As many cells around the nearest image as the range of primitive vectors asks for.
-    spans = [range(-(NEIGHBOUR_RANGE // w + 1), NEIGHBOUR_RANGE // w + 2) for w in width]
-    for steps in itertools.product(*spans):
-        vector = nearest + np.array(steps)
-        displacement = vector * width + offset
-        if np.abs(displacement).max() > NEIGHBOUR_RANGE + 1:
-            continue
-        matrix = _bond(atom, other, displacement, mean)
-        if np.any(matrix):
-            yield tuple(vector.tolist()), matrix
+def _bonds(
+    atoms: Sequence[Atom], others: Sequence[Atom], cells: tuple[int, int], heights: Sequence[int], mean: Mean
+) -> dict[tuple[int, int, int], np.ndarray]:
+    """vector -> matrix elements from a cell with some atoms to the cell at that vector, which holds the others.
+
+    Every atom looks up what stands at each of its displacements, so that the work grows with the number of atoms.
+    """
+    width = np.array([*cells, 1])
+    own, theirs = slices(atoms), slices(others)
+    standing = {_key(other.place): (other, place) for other, place in zip(others, theirs, strict=True)}
+    offsets = {_key((b.place - a.place) % 1): (b.place - a.place) % 1 for a in atoms for b in others}
+    span = range(-NEIGHBOUR_RANGE, NEIGHBOUR_RANGE + 1)
+    steps = np.array([n + offset for n in itertools.product(span, span, heights) for offset in offsets.values()])
+    known: dict[tuple, np.ndarray | None] = {}
+    blocks: dict[tuple[int, int, int], np.ndarray] = {}
+    for atom, place in zip(atoms, own, strict=True):
+        targets = atom.place + steps
+        vectors = np.floor(targets / width + SAME_LENGTH).astype(int)
+        rests = np.round(targets - vectors * width, _DECIMALS)
+        for step, vector, rest in zip(range(len(steps)), map(tuple, vectors.tolist()), rests.tolist(), strict=True):
+            if tuple(rest) not in standing:
+                continue
+            other, there = standing[tuple(rest)]
+            key = (step, id(atom.crystal), atom.kind, id(other.crystal), other.kind)
+            if key not in known:
+                known[key] = _bond(atom, other, steps[step], mean)
+            matrix = known[key]
+            if matrix is not None:
+                if vector not in blocks:
+                    blocks[vector] = np.zeros((own[-1].stop, theirs[-1].stop), dtype=complex)
+                blocks[vector][place, there] += matrix
+    return blocks
 
 
-def _bond(atom: Atom, other: Atom, displacement: np.ndarray, mean: Mean) -> np.ndarray:
-    """<atom|H|other> over a displacement in units of the primitive vectors; zero where there is no bond."""
-    zero = np.zeros((len(atom.indices), len(other.indices)))
+def _key(place: np.ndarray) -> tuple[float, ...]:
+    """A place in the cell, to be looked up by."""
+    return tuple(np.round(place, _DECIMALS).tolist())
+
+
+def _bond(atom: Atom, other: Atom, displacement: np.ndarray, mean: Mean) -> np.ndarray | None:
+    """<atom|H|other> over a displacement in units of the primitive vectors; None where there is no bond."""
     if not np.any(displacement):
-        return zero
+        return None
     first, second = atom.crystal, other.crystal
     if len(first.basis) == len(second.basis):
         own, theirs = first.neighbour(atom.kind, displacement), second.neighbour(other.kind, -displacement)
@@ -364,15 +387,14 @@ def _bond(atom: Atom, other: Atom, displacement: np.ndarray, mean: Mean) -> np.n
     else:
         shell = _contact_shell(displacement)
         if shell is None:
-            return zero
+            return None
         own, theirs = first.contact(atom.kind, shell), second.contact(other.kind, shell)
         own = None if own is None else seen_from_other_end(own)
     if own is None or theirs is None:
-        return zero
-    integrals = own if first is second else mean_integrals(own, theirs, mean)
+        return None
     # The direction in the mean of both lattices, scaled to one in-plane net.
     scaled = sum(displacement @ c.lattice / np.linalg.norm(c.lattice[0]) for c in (first, second))
-    matrix = bond_matrix(scaled / np.linalg.norm(scaled), integrals)
+    matrix = bond_matrix(scaled / np.linalg.norm(scaled), mean_integrals(own, theirs, mean))
     return matrix[np.ix_(atom.indices, other.indices)]
 
 

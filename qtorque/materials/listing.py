@@ -1,4 +1,4 @@
-"""The metals of the library as text: what there is, where it comes from, and how far to trust it."""
+"""The metals of the library as text: all of them with how far to trust them, or one with where it comes from."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ _HEAD = ("name", "structure", "a (nm)", "electrons", "facets", "moment (mu_B)", 
 
 
 def listing(file: str | Path | None = None) -> str:
-    """One line for every metal, and what the levels of trust mean."""
+    """One line for every metal with its level of trust, and what the levels mean; sources stand in `description`."""
     rows = [_HEAD, *(_row(read_parameters(name, file)) for name in material_names(file))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -18,11 +18,14 @@ def listing(file: str | Path | None = None) -> str:
 
 
 def description(name: str, file: str | Path | None = None) -> str:
-    """All that the library knows of one metal."""
+    """All that the library knows of one metal: sources, checks, cautions, errors of a fit, other values found."""
     parameters = read_parameters(name, file)
     row = dict(zip(_HEAD, _row(parameters), strict=True))
     row["Sharvin (1e15/(Ohm m2))"] = ", ".join(f"{facet} {value:g}" for facet, value in parameters.sharvin.items())
+    states = {"paramagnet": parameters.density_of_states, **parameters.density_of_states_magnetic}
+    row["states at E_F (1/eV)"] = ", ".join(f"{key} {value:g}" for key, value in states.items() if value is not None)
     row |= {"source": parameters.source, "checked": parameters.checked, "caution": parameters.caution}
+    row |= {key.replace("_", " "): text for key, text in parameters.notes.items()}
     return "\n".join(f"{key}: {value}" for key, value in row.items() if value)
 
 

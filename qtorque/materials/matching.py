@@ -1,9 +1,10 @@
-"""Which materials can stand side by side: nets that match, and a rule for the hopping between them."""
+"""Which materials can stand side by side: nets that match, a rule for the hopping between them, bonds to make it of."""
 
 import numpy as np
 
 from qtorque.errors import InputError
-from qtorque.materials.material import Material
+from qtorque.materials.crystal import slices
+from qtorque.materials.material import Hoppings, Material
 
 MISMATCH_LIMIT = 0.06
 """Largest relative difference between in-plane lattice constants; beyond it no coherent interface grows."""
@@ -34,6 +35,31 @@ def require_match(first: Material, other: Material) -> None:
         raise InputError(
             f"{other.name} and {first.name} mismatch by {100 * mismatch:.1f} % in the plane; at most "
             f"{100 * MISMATCH_LIMIT:g} % can be strained away, choose another cut or lattice constant"
+        )
+
+
+def same_hoppings(first: Hoppings, second: Hoppings) -> bool:
+    """Whether two lists hold the same vectors with the same matrices, to the last digit."""
+    if first is second:
+        return True
+    return len(first) == len(second) and all(
+        v == w and np.array_equal(a, b) for (v, a), (w, b) in zip(first, second, strict=True)
+    )
+
+
+def require_own_bonds(material: Material) -> None:
+    """Refuse a Slater-Koster material whose hoppings, within a cell or beyond, are not those of its atoms any more."""
+    if not material.atoms or material.atom_bonds is None:
+        return
+    inside, hoppings = material.atom_bonds
+    between = material.onsite.copy()
+    for own in slices(material.atoms):
+        between[own, own] = 0
+    if not (same_hoppings(material.hoppings, hoppings) and np.array_equal(between, inside)):
+        raise InputError(
+            f"{material.name}: its hoppings were changed, and bonds to another metal or in a supercell are made of its "
+            "two-centre integrals; change those, slater_koster_material(replace(read_parameters(...), bonds=...)) of "
+            "qtorque.materials, or use qt.strained"
         )
 
 

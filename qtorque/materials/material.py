@@ -12,6 +12,9 @@ from qtorque.errors import InputError
 if TYPE_CHECKING:
     from qtorque.materials.crystal import Atom
 
+Hoppings = tuple[tuple[tuple[int, int, int], np.ndarray], ...]
+"""((n1, n2, n3), matrix) of every hopping, one of each pair of opposite vectors."""
+
 HERMITICITY_TOLERANCE = 1e-12
 """Relative to the largest element: parameters typed by hand are exact, computed ones carry a few rounding errors."""
 
@@ -46,6 +49,9 @@ class Material:
         The atoms of a Slater-Koster material, from which its bonds to other such materials are made.
     cells
         Primitive cells side by side along a1 and a2, of an in-plane supercell.
+    atom_bonds
+        (matrix elements within a cell, hoppings) that the bonds between `atoms` gave. By them a material is told whose
+        own hoppings were changed since: those cannot be made of the atoms any more.
 
     Raises
     ------
@@ -57,12 +63,13 @@ class Material:
     lattice: np.ndarray
     onsite: np.ndarray
     exchange: np.ndarray
-    hoppings: tuple[tuple[tuple[int, int, int], np.ndarray], ...]
+    hoppings: Hoppings
     spin_orbit: np.ndarray | None = None
     electrons: float | None = None
     positions: np.ndarray | None = None
     atoms: tuple[Atom, ...] = ()
     cells: tuple[int, int] = (1, 1)
+    atom_bonds: tuple[np.ndarray, Hoppings] | None = None
 
     def __post_init__(self) -> None:
         if self.lattice.shape != (3, 3) or abs(np.linalg.det(self.lattice)) == 0:
@@ -83,8 +90,13 @@ class Material:
             if not np.all(np.isfinite(matrix)):
                 raise InputError(f"material {self.name}: {name}={matrix.tolist()} is not finite")
             scale = max(1.0, float(np.abs(matrix).max()))
-            if np.abs(matrix - matrix.conj().T).max() > HERMITICITY_TOLERANCE * scale:
-                raise InputError(f"material {self.name}: {name}={matrix.tolist()} is not Hermitian; mend it")
+            deviation = np.abs(matrix - matrix.conj().T)
+            if deviation.max() > HERMITICITY_TOLERANCE * scale:
+                i, j = np.unravel_index(deviation.argmax(), deviation.shape)
+                raise InputError(
+                    f"material {self.name}: {name} is not Hermitian: elements ({i}, {j}) and ({j}, {i}) differ by "
+                    f"{deviation.max():.3g} eV; mend it"
+                )
         if self.magnetic and np.trace(self.exchange).real <= HERMITICITY_TOLERANCE * np.abs(self.exchange).max():
             raise InputError(
                 f"material {self.name}: exchange={self.exchange.tolist()} has no positive trace, so the majority is "

@@ -4,6 +4,8 @@ J. C. Slater and G. F. Koster, Phys. Rev. 94, 1498 (1954). A bond along z has th
 bond is that one rotated. Real orbitals in the order s, x, y, z, xy, yz, zx, x2-y2, 3z2-r2.
 """
 
+import math
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -44,7 +46,8 @@ def rotation_of_orbitals(R: np.ndarray) -> np.ndarray:
     D = np.zeros((9, 9))
     D[0, 0] = 1
     D[1:4, 1:4] = R
-    D[4:, 4:] = np.einsum("iab,bc,jcd,ad->ij", _D_FORMS, R, _D_FORMS, R, optimize=True)
+    # Tr Q_i R Q_j R^T
+    D[4:, 4:] = _D_FORMS.reshape(5, 9) @ (R @ _D_FORMS @ R.T).reshape(5, 9).T
     return D
 
 
@@ -100,20 +103,39 @@ def arithmetic_mean(a: float, b: float) -> float:
     return 0.5 * (a + b)
 
 
+SAMPLE_INTEGRALS = ((-1.0, -0.5), (0.8, -0.3), (0.0, 0.7))
+"""eV; pairs of integrals on which a rule is tried: of one sign, of two, and with a vanishing one."""
+SAME_FROM_BOTH_ENDS = 1e-12
+"""eV; a rule that does not depend on the order of its arguments does not beyond rounding."""
+
+
+def require_mean(mean: Mean) -> None:
+    """Refuse a rule for unlike metals that is no function, gives no finite number or depends on the order."""
+    if not callable(mean):
+        raise InputError(
+            f"unlike_hopping={mean!r} is no rule; give qt.geometric_mean, qt.arithmetic_mean or a function of two "
+            "integrals in eV"
+        )
+    for a, b in SAMPLE_INTEGRALS:
+        there, back = mean(a, b), mean(b, a)
+        for value in (there, back):
+            if not isinstance(value, numbers.Real) or not math.isfinite(value):
+                raise InputError(f"unlike_hopping gives {value!r} of {a:g} and {b:g} eV; let it give one finite number")
+        if abs(there - back) > SAME_FROM_BOTH_ENDS:
+            raise InputError(
+                f"unlike_hopping gives {there:g} of ({a:g}, {b:g}) and {back:g} of ({b:g}, {a:g}) eV; a bond is the "
+                "same from both ends, let it not depend on the order"
+            )
+
+
 def mean_integrals(first: Mapping[str, float], second: Mapping[str, float], mean: Mean) -> dict[str, float]:
-    """The integrals of a bond that two metals look at. One that a metal without that orbital lacks is the other's."""
-    return {
-        name: mean(first[name], second[name])
-        if name in first and name in second
-        else first.get(name, second.get(name, 0.0))
-        for name in {**first, **second}
-    }
+    """The integrals of a bond that two metals look at.
 
-
-def both_ways(integrals: Mapping[str, float]) -> dict[str, float]:
-    """Integrals between equal atoms, with those seen from the second atom (pss, dss, dps, dpp)."""
-    reverse = {f"{name[1]}{name[0]}{name[2]}": value for name, value in integrals.items()}
-    return {**reverse, **integrals}
+    One that a metal without that orbital lacks is the other's. One on which both agree stays under any rule, so that
+    nothing happens between two pieces of one metal.
+    """
+    unlike = (name for name in first.keys() & second.keys() if first[name] != second[name])
+    return {**first, **second, **{name: mean(first[name], second[name]) for name in unlike}}
 
 
 def seen_from_other_end(integrals: Mapping[str, float]) -> dict[str, float]:
@@ -121,10 +143,11 @@ def seen_from_other_end(integrals: Mapping[str, float]) -> dict[str, float]:
     return {f"{name[1]}{name[0]}{name[2]}": value for name, value in integrals.items()}
 
 
-def require_integrals(integrals: Mapping[str, float], where: str) -> None:
-    """Refuse names that are no two-centre integral and values that are not finite."""
-    for name, value in integrals.items():
-        if name not in INTEGRALS:
-            raise InputError(f"{where}: {name!r} is no two-centre integral; use {', '.join(INTEGRALS)}")
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
-            raise InputError(f"{where}: {name}={value!r} is not a finite number in eV")
+def both_ways(integrals: Mapping[str, float]) -> dict[str, float]:
+    """Integrals between equal atoms, with those seen from the second atom (pss, dss, dps, dpp)."""
+    return {**seen_from_other_end(integrals), **integrals}
+
+
+def integrals_between(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
+    """All two-centre integrals between an atom with some shells and another one, such as "sp" and "spd"."""
+    return tuple(name for name in INTEGRALS if name[0] in first and name[1] in second)
