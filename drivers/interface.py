@@ -8,7 +8,8 @@ a table in e^2/h per cell and in 1e15 Ohm^-1 m^-2, as scattering gives them and 
 the leads (Schep); and AR* and gamma of the corrected interface, r_up,down = 2 AR* (1 -+ gamma), as drift-diffusion
 takes them. A slab between two normal leads is corrected with its transmitted mixing conductances. Up is the majority
 of the magnet. What is no interface of one magnet (`qtorque.interface_parameters`) is corrected spin by spin, the spins
-counted along the leads, and has no AR* and gamma.
+counted along the leads, and has no AR* and gamma. Where spin-orbit coupling flips spins there is no correction either.
+Leads need channels of one spin each: no spin-orbit coupling in their materials.
 """
 
 import functools
@@ -30,12 +31,22 @@ LONG_NAMES = {
 }
 
 
-def of_one_magnet(system, energy, mesh):
-    """`qtorque.InterfaceParameters` of a few momenta, uncorrected; None where the system has none, and why."""
+def of_one_magnet(system, energy, mesh, lead):
+    """`qtorque.InterfaceParameters` of a few momenta, uncorrected; None where the system has none, and why.
+
+    Refuses leads that no conductance of one spin or no mixing conductance can be had of.
+    """
     import qtorque as qt
 
+    few = qt.solve(system, energy=energy, kmesh=_stages.sample(mesh))
+    for side, conserved in zip(LEADS, few.lead_spin_conserved, strict=True):
+        if not conserved:
+            raise qt.InputError(
+                f"the {side} lead conserves no spin, and interface conductances are of one spin each; leave spin_orbit "
+                "out of the lead's material (layers may have it)"
+            )
+    qt.mixing_conductance(few, lead=lead)
     try:
-        few = qt.solve(system, energy=energy, kmesh=_stages.sample(mesh))
         return qt.interface_parameters(few, sharvin_corrected=False), ""
     except qt.InputError as refused:
         return None, str(refused)
@@ -65,7 +76,7 @@ def observe(k, system, energy, lead, one_magnet):
     return _with_units(mixing.to_dataset()), xr.Dataset(sums | shifted)
 
 
-def complete(sums, lead, few, why):
+def complete(sums, lead, few, why, flips):
     """All conductances of an interface that are means over k, from their sums.
 
     Parameters
@@ -76,18 +87,22 @@ def complete(sums, lead, few, why):
         The normal lead of the mixing conductance.
     few, why
         Of `of_one_magnet`.
+    flips
+        Whether spin-orbit coupling flips spins where there is no interface of one magnet.
 
     Returns
     -------
     Dataset
         In e^2/h per cell: g_mix, the mean mixing conductance; conductance (spin), up the majority of the one magnet,
-        else counted along the other lead; sharvin (side, spin); with _corrected what is left after Schep's correction.
-        The polarization of the conductance. AR_star (Ohm m^2) and gamma of the corrected conductances, or why they are
-        left out in the attribute AR_star.
+        else counted along the other lead; sharvin (side, spin); with _corrected what is left after Schep's correction,
+        left out where spins flip. The polarization of the conductance. AR_star (Ohm m^2) and gamma of the corrected
+        conductances, or why they are left out in the attribute AR_star.
     """
     import qtorque as qt
 
     shifted = float(sums["shifted_weight"])
+    if few is None and flips:
+        return _conductances(sums).assign_attrs(AR_star=f"left out: {why}", shifted_weight=shifted)
     if few is None:
         return _spin_by_spin(sums, why).assign_attrs(shifted_weight=shifted)
     found = qt.InterfaceParameters.from_dataset(sums.assign_attrs(few.to_dataset().attrs))
@@ -96,7 +111,8 @@ def complete(sums, lead, few, why):
     except qt.InputError as refused:
         return _spin_by_spin(_seen_from(found, lead), str(refused)).assign_attrs(shifted_weight=shifted)
     bare = _seen_from(corrected, lead)
-    d = _conductances(_seen_from(found, lead), bare["g_mix"], bare["conductance"])
+    corrections = {"g_mix_corrected": bare["g_mix"], "conductance_corrected": bare["conductance"]}
+    d = _conductances(_seen_from(found, lead), corrections)
     d["AR_star"] = ((), corrected.AR_star, {"units": "Ohm m^2", "long_name": "AR* = (r_up + r_down)/4, corrected"})
     d["gamma"] = ((), corrected.gamma, {"units": "1", "long_name": "gamma of r_up,down = 2 AR* (1 -+ gamma)"})
     return d.assign_attrs(shifted_weight=shifted)
@@ -122,21 +138,21 @@ def _spin_by_spin(sums, why):
     conductance, normal, other = (sums[name] for name in ("conductance", "normal", "other"))
     conducting = conductance > 0
     corrected = qt.schep_corrected(*(x.where(conducting) for x in (conductance, normal, other))).fillna(0)
-    d = _conductances(sums, qt.schep_corrected(sums["g_mix"], normal.mean("spin")), corrected)
+    g_mix = qt.schep_corrected(sums["g_mix"], normal.mean("spin"))
+    d = _conductances(sums, {"g_mix_corrected": g_mix, "conductance_corrected": corrected})
     return d.assign_attrs(AR_star=f"left out: {why}")
 
 
-def _conductances(sums, g_mix_corrected, conductance_corrected):
-    """What the file holds without k, but for AR* and gamma."""
+def _conductances(sums, corrections=None):
+    """What the file holds without k, but for AR* and gamma; no corrected values where there are none."""
     import xarray as xr
 
     conductance, normal, other = (sums[name] for name in ("conductance", "normal", "other"))
     d = xr.Dataset(
         {
             "g_mix": sums["g_mix"],
-            "g_mix_corrected": g_mix_corrected,
             "conductance": conductance,
-            "conductance_corrected": conductance_corrected,
+            **(corrections or {}),
             "sharvin": xr.concat([normal, other], "side").assign_coords(side=["normal", "other"]),
         }
     )
@@ -162,22 +178,25 @@ def table(d, area):
         cells = [f"{value:16.6f}{conductance_per_area(value, area) / 1e15:17.6f}" for value in values]
         return f"{name:<12}" + "".join(cells)
 
-    g, corrected = complex(d["g_mix"]), complex(d["g_mix_corrected"])
+    columns = {"scattering": "", "Sharvin-corrected": "_corrected"}
+    kept = {title: ending for title, ending in columns.items() if f"g_mix{ending}" in d}
+    g = [complex(d[f"g_mix{ending}"]) for ending in kept.values()]
     lines = [
-        " " * 12 + f"{'scattering':>33}{'Sharvin-corrected':>33}",
-        " " * 12 + 2 * f"{'e^2/h per cell':>16}{'1e15 /(Ohm m^2)':>17}",
-        row("Re g_mix", g.real, corrected.real),
-        row("Im g_mix", g.imag, corrected.imag),
+        " " * 12 + "".join(f"{title:>33}" for title in kept),
+        " " * 12 + len(kept) * f"{'e^2/h per cell':>16}{'1e15 /(Ohm m^2)':>17}",
+        row("Re g_mix", *(value.real for value in g)),
+        row("Im g_mix", *(value.imag for value in g)),
     ]
     for spin in ("up", "down"):
         at = d.sel(spin=spin)
-        lines += [row(f"G {spin}", float(at["conductance"]), float(at["conductance_corrected"]))]
+        lines += [row(f"G {spin}", *(float(at[f"conductance{ending}"]) for ending in kept.values()))]
     lines += ["Sharvin conductance of the normal and the other lead"]
     for side in ("normal", "other"):
         lines += [row(f"{side} {spin}", float(d["sharvin"].sel(side=side, spin=spin))) for spin in ("up", "down")]
     lines += [f"polarization (G up - G down)/(G up + G down) = {float(d['polarization']):.6f}"]
     if "AR_star" not in d:
-        return [*lines, f"AR* and gamma {d.attrs['AR_star']}"]
+        lost = "AR* and gamma" if len(kept) > 1 else "AR*, gamma and all that is Sharvin-corrected"
+        return [*lines, f"{lost} {d.attrs['AR_star']}"]
     resistance = f"AR* = {float(d['AR_star']) * 1e15:.7g} fOhm m^2"
     return [*lines, f"Sharvin-corrected resistance {resistance}, gamma = {float(d['gamma']):.6f}"]
 
@@ -196,10 +215,10 @@ def run(options, comm):
     force = command_line.may_replace(options, configuration)
     data, picture = command_line.output_files(options.output, ENDINGS, force)
     # A few momenta are solved to see whether there is one magnet: after all that needs no solve has been refused.
-    few, why = of_one_magnet(system, options.energy, mesh)
-    one_magnet = few is not None
+    few, why = of_one_magnet(system, options.energy, mesh, options.lead)
+    one_magnet, flips = few is not None, any(system.chain().spin_orbit_coupled)
     at = functools.partial(observe, system=system, energy=options.energy, lead=options.lead, one_magnet=one_magnet)
-    finish = functools.partial(complete, lead=options.lead, few=few, why=why)
+    finish = functools.partial(complete, lead=options.lead, few=few, why=why, flips=flips)
     if options.dry_run:
         if _stages.is_root(comm):
             _stages.report_dry_run([_stages.k_resolved_estimate(at, mesh)], comm)

@@ -5,8 +5,10 @@
 
 The response to a small voltage, (x(V) - x(-V))/(2 V), so that equilibrium coupling drops out. Both parts of a vector
 are taken along m x (p x m) (damping-like) and m x p (field-like), m the free and p the fixed magnet. Writes
-PREFIX_profile.nc and PREFIX_profile.png, and prints the torque on every layer of the free magnet. The sum over k is
-refined to --tolerance, relative to the largest spin current, and its error is in the file.
+PREFIX_profile.nc and PREFIX_profile.png, and prints the torque on every layer of the free magnet: the divergence of the
+spin current and, where a layer has spin-orbit coupling, its exchange torque, which is what acts on the magnetization,
+beside it. The file then has the torque on the lattice too, the difference. The sum over k is refined to --tolerance,
+relative to the largest spin current, and its error is in the file.
 """
 
 import math
@@ -26,12 +28,11 @@ ON_MESH = 1e-4
 """Default tolerance of the energy integrals on a given mesh."""
 
 
-def direction(system, magnet, angle):
-    """Unit vector of a magnet, given by its elements, at an angle of the free one."""
-    import numpy as np
+def directions(system, angle):
+    """Unit vectors of the free and the fixed magnet at an angle; refuses a system that has them otherwise."""
+    from qtorque.bias import directions_of
 
-    onsite = system.chain(angle).onsite
-    return np.array(next(onsite[e].spin_part.axis for e in magnet if onsite[e].spin_part.axis is not None))
+    return directions_of(system.chain(angle), (system.free, system.fixed), angle)
 
 
 def profile(
@@ -53,7 +54,9 @@ def profile(
     Returns
     -------
     Dataset
-        spin_current_response (part, bond) and torque_response (part, layer), eV/V per cell; the coordinate `magnet`
+        spin_current_response (part, bond) and torque_response (part, layer), eV/V per cell; where a layer has
+        spin-orbit coupling also torque_exchange_response and torque_lattice_response (part, layer), whose sum is
+        torque_response. The coordinate `magnet`
         says of every layer whether it belongs to the fixed, the free or another magnet, or to none (""), and
         `lead_magnet` the same of both leads. Errors of the largest spin current, eV/V per cell:
         spin_current_energy_error and, where refined, spin_current_k_error.
@@ -63,11 +66,11 @@ def profile(
 
     import qtorque as qt
 
+    m, p = directions(system, angle)
     d = qt.layer_torque(
         system, angle=angle, voltage=[-voltage, voltage], kmesh=mesh, temperature=temperature, tolerance=tolerance,
         comm=comm, checkpoint=checkpoint, progress=progress,
     ).isel(angle=0)  # fmt: skip
-    m, p = (direction(system, magnet, angle) for magnet in (system.free, system.fixed))
     field_like = np.cross(m, p)
     frame = xr.DataArray(
         np.array([np.cross(field_like, m), field_like]) / np.linalg.norm(field_like),
@@ -76,11 +79,12 @@ def profile(
     response = (d.isel(voltage=1) - d.isel(voltage=0)) / (2 * voltage)
     roles = {e: "other" for magnet in system.magnets for e in magnet}
     roles |= dict.fromkeys(system.fixed, "fixed") | dict.fromkeys(system.free, "free")
+    texts = {"spin_current": "transverse spin current per volt", "torque": "torque on a layer per volt"}
+    if any(system.chain(angle).spin_orbit_coupled):
+        texts["torque_exchange"] = "torque on the magnetization of a layer per volt"
+        texts["torque_lattice"] = "torque on the lattice of a layer per volt"
     result = xr.Dataset(
-        {
-            "spin_current_response": response["spin_current"].dot(frame, "xyz").transpose("part", "bond"),
-            "torque_response": response["torque"].dot(frame, "xyz").transpose("part", "layer"),
-        },
+        {f"{name}_response": response[name].dot(frame, "xyz").transpose("part", ...) for name in texts},
         coords={
             "magnet": ("layer", [roles.get(e, "") for e in range(1, system.layers + 1)]),
             "lead_magnet": ("lead", [roles.get(e, "") for e in (0, system.layers + 1)]),
@@ -88,7 +92,7 @@ def profile(
         },
         attrs=d.attrs | {"angle": angle, "voltage": voltage},
     )
-    for name, text in (("spin_current", "transverse spin current per volt"), ("torque", "torque on a layer per volt")):
+    for name, text in texts.items():
         result[f"{name}_response"].attrs = {"units": "eV/V per cell", "long_name": text}
     for name in ("energy_error", "k_error"):
         if name in d:
@@ -101,22 +105,33 @@ def profile(
 def table(d):
     """Lines with the torque on every layer of the free magnet and how much of the whole has been taken up to there.
 
+    The same of the exchange torque where there is one.
+
     Where the magnet goes on in a lead, what its layers leave is taken there: into the right lead flows the transverse
     spin current through the last cut, out of the left lead that through the first one.
     """
+    lines = _rows(d, "torque_response")
+    if "torque_exchange_response" in d:
+        lines.append("exchange torque of these layers, on the magnetization")
+        lines += _rows(d, "torque_exchange_response", in_lead=False)
+    return [*lines, "eV/V per cell; divide by the sine of the angle for torkances"]
+
+
+def _rows(d, name, in_lead=True):
+    """The lines of one torque; `in_lead`: with what a lead takes that the magnet goes on in."""
     import xarray as xr
 
-    free = d["torque_response"].isel(layer=(d["magnet"] == "free").values).drop_vars("magnet")
+    free = d[name].isel(layer=(d["magnet"] == "free").values).drop_vars("magnet")
     flow, (left, right) = d["spin_current_response"], d["lead_magnet"].values == "free"
     rest = right * flow.isel(bond=-1, drop=True) - left * flow.isel(bond=0, drop=True)
-    if left or right:
+    if in_lead and (left or right):
         free = xr.concat([free, rest.expand_dims(layer=["rest, in the lead"])], "layer")
     so_far = free.cumsum("layer")
     lines = [f"{'layer':<24}" + "".join(f"{part:>20}{'so far':>16}" for part in PARTS)]
-    for i, name in enumerate(free["layer"].values):
+    for i, layer in enumerate(free["layer"].values):
         cells = [f"{float(free.sel(part=p)[i]):20.6e}{float(so_far.sel(part=p)[i]):16.6e}" for p in PARTS]
-        lines.append(f"{name:<24}" + "".join(cells))
-    return [*lines, "eV/V per cell; divide by the sine of the angle for torkances"]
+        lines.append(f"{layer:<24}" + "".join(cells))
+    return lines
 
 
 def run(options, comm):
@@ -130,7 +145,7 @@ def run(options, comm):
 
     begin = time.monotonic()
     system = as_layered(command_line.load_system(options.system, options.set))
-    system.free  # noqa: B018 -- refuses a stack without two magnets
+    directions(system, options.angle)
     if abs(math.sin(options.angle)) < SMALL_SINE:
         raise InputError(
             f"--angle {options.angle:g} leaves no transverse spin; give one between 0 and pi, such as pi/2"

@@ -56,7 +56,21 @@ def complete(sums):
 
 def check_sweep(system, angle, voltage):
     """InputError for a junction, angles or voltages that no torque map can be made of; returns one without torque."""
-    system.free  # noqa: B018 -- refuses a stack without two magnets
+    from qtorque.bias import coefficients_have_limits
+    from qtorque.errors import InputError
+    from qtorque.torque import SMALL_SINE, has_lattice_torque
+
+    if has_lattice_torque(system.chain(0.0), (system.free, system.fixed)):
+        raise InputError(
+            "a magnet has spin-orbit coupling, so that its torque depends on its azimuth, which a torque map does not "
+            "know; leave spin_orbit out of the magnets, or take drivers/layer_profile.py"
+        )
+    ends = [a for a in angle if abs(math.sin(a)) < SMALL_SINE]
+    if ends and not coefficients_have_limits(system):
+        raise InputError(
+            f"--angle {ends[0]:g}: with spin-orbit coupling, or a third magnet off the axis, there are no coefficients "
+            "at 0 and pi; leave these angles out"
+        )
     return _stages.empty_map(angle, voltage, system.area)
 
 

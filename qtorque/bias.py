@@ -41,15 +41,16 @@ from qtorque.torque import (
     LIMIT_STEP,
     PARALLEL_LIMIT,
     SMALL_SINE,
+    UNKNOWN_EXCHANGE,
     Cuts,
     conserved,
     decompose,
-    ends,
     exchange_layers,
-    exchange_torque_on_magnet,
+    exchange_parts,
     has_lattice_torque,
     log_determinants,
     recompose,
+    torque_cuts,
     torque_on_magnet,
 )
 from qtorque.units import CURRENT_PER_EV
@@ -109,10 +110,11 @@ def spin_torque(
     Dataset
         dims angle, voltage, xyz, bond. `torque`, `torque_fixed` (eV per cell, laboratory frame); `damping_like`,
         `field_like`, `damping_like_fixed`, `field_like_fixed` (eV per cell, sin(angle) removed); `charge_current` (A
-        per cell, positive for electrons left to right); `spin_current` (eV per cell) through the ends of both
-        magnets; `energy_error` (eV per cell): achieved error of the energy quadrature, the largest of all spin
-        currents; `k_error` (eV per cell), where the sum over k was refined: its estimated error. Where one of the two
-        magnets has spin-orbit coupling, also `torque_exchange` and `torque_exchange_fixed` (eV per cell).
+        per cell, positive for electrons left to right); `spin_current` (eV per cell) through the ends of both magnets,
+        and where the layers with spin-orbit coupling of one end that goes on in a lead; `energy_error` (eV per cell):
+        achieved error of the energy quadrature, the largest of all spin currents; `k_error` (eV per cell), where the
+        sum over k was refined: its estimated error. Where one of the two magnets has spin-orbit coupling, also
+        `torque_exchange` and `torque_exchange_fixed` (eV per cell).
 
     Raises
     ------
@@ -128,9 +130,11 @@ def spin_torque(
     `torque` is the spin current that enters a magnet less the one that leaves it: the angular momentum its spins lose.
     With spin-orbit coupling in the magnet the lattice takes a part of it. What acts on the magnetization is
     `torque_exchange` = (1/2) m x Tr[D sigma rho], summed over the layers of the magnet; without spin-orbit coupling it
-    is `torque`. It holds the equilibrium part too, which with spin-orbit coupling contains the anisotropy torque of
-    the electrons of this stack. For a semi-infinite magnet with spin-orbit coupling it is not a number: the exchange
-    torque is spread through the lead, and `torque` is the transverse spin current at the interface. Coefficients are
+    is `torque`. It holds the equilibrium part too, which with spin-orbit coupling contains the anisotropy torque of the
+    electrons of this stack. For a magnet that goes on in a lead with spin-orbit coupling it is not a number (a `note`
+    in its attributes says so): the exchange torque is spread through the lead, and `torque` is the transverse spin
+    current at the interface. Where only layers in front of the lead have it, what enters the lead counts as transverse
+    spin current. A hopping between layers that depends on spin counts as spin-orbit coupling of both. Coefficients are
     those of `torque`, the parts of the vector along m x (p x m) and m x p at this azimuth of m about p. With spin-orbit
     coupling the torque depends on the azimuth and has a part along m, which no coefficient shows.
 
@@ -139,8 +143,8 @@ def spin_torque(
     """
     angles, voltages, kset, stack, tolerance = _sweep_arguments(system, angle, voltage, kmesh, temperature, tolerance)
     last = stack.layers + 1
-    magnets = (stack.free, stack.fixed)
-    bonds = sorted({b for magnet in magnets for b in ends(magnet, last)})
+    magnets, unbiased = (stack.free, stack.fixed), stack.chain(0.0, 0.0)
+    bonds = torque_cuts(unbiased, magnets)
     singular = np.abs(np.sin(angles)) < SMALL_SINE
     if not coefficients_have_limits(stack):
         # There is a torque at 0 and pi too: vectors as computed, no coefficients there.
@@ -150,7 +154,6 @@ def spin_torque(
     directions = [directions_of(stack.chain(a, 0.0), magnets, a) for a in every.tolist()]
     # Of cuts with one spin current between them, such as both ends of a barrier, one is solved for.
     same = _conserved(stack, every, voltages, bonds)
-    unbiased = stack.chain(0.0, 0.0)
     cuts = Cuts(tuple(bonds[i] for i in dict.fromkeys(same)), exchange_layers(unbiased, magnets))
     place = [list(dict.fromkeys(same)).index(i) for i in same]
     require_open_leads(stack.chain(), kset or uniform_mesh(OPEN_SAMPLE), 0.0)
@@ -158,14 +161,18 @@ def spin_torque(
 
     shape = (len(every), len(voltages))
     current = np.empty((*shape, len(bonds), 4))
-    vectors = np.empty((2, *shape, 3))
+    vectors, exchange = np.empty((2, *shape, 3)), np.full((2, *shape, 3), np.nan)
     for v in range(len(voltages)):
         current[:, v] = cuts.currents(sums.value[v])[:, place]
+        layered_torque = cuts.torques(sums.value[v])
         for a in range(len(every)):
             flow = {b: current[a, v, i, 1:] for i, b in enumerate(bonds)}
             for which, magnet in enumerate(magnets):
                 vectors[which, a, v] = torque_on_magnet(flow, magnet, last, directions[a][which])
-    layered_torque = np.stack([cuts.torques(value) for value in sums.value], axis=1)
+                if split := exchange_parts(unbiased, magnet):
+                    exchange[which, a, v] = layered_torque[a, np.isin(cuts.layers, split[0])].sum(axis=0)
+                    if split[1]:
+                        exchange[which, a, v] += torque_on_magnet(flow, split[1], last, directions[a][which])
     charge = 4 * np.pi * CURRENT_PER_EV * current[:, :, 0, 0]
     m = np.array([d[0] for d in directions])
     p = np.array([d[1] for d in directions])
@@ -196,10 +203,13 @@ def spin_torque(
             name = kind.replace("-", "_") + suffix
             variables[name] = (plane, values, UNIT_TORQUE, text.format(kind, magnet))
         if has_lattice_torque(unbiased, magnets):
-            own = exchange_torque_on_magnet(vectors[which], cuts.layers, layered_torque, unbiased, magnets[which])
             long_name = f"torque on the magnetization of the {magnet} magnet"
-            variables["torque_exchange" + suffix] = ((*plane, "xyz"), own[:count], UNIT_TORQUE, long_name)
-    return _dataset(stack, bonds, (), variables, angles, voltages, temperature, sums.attributes)
+            variables["torque_exchange" + suffix] = ((*plane, "xyz"), exchange[which, :count], UNIT_TORQUE, long_name)
+    d = _dataset(stack, bonds, (), variables, angles, voltages, temperature, sums.attributes)
+    for suffix, magnet in zip(("", "_fixed"), magnets, strict=True):
+        if exchange_parts(unbiased, magnet) is None:
+            d["torque_exchange" + suffix].attrs["note"] = UNKNOWN_EXCHANGE
+    return d
 
 
 def _conserved(stack: LayeredSystem, angles: np.ndarray, voltages: np.ndarray, bonds: Sequence[int]) -> list[int]:
@@ -322,7 +332,7 @@ def interlayer_coupling(
     ------
     InputError
         If another magnet lies beyond the free one, the free one is part of no end of the stack, or there is spin-orbit
-        coupling in it or beyond it: its own energy depends on its direction then.
+        coupling (or a hopping that depends on spin) in it or beyond it: its own energy depends on its direction then.
     """
     angles, _, kset, stack, tolerance = _sweep_arguments(system, angle, 0.0, kmesh, temperature, tolerance)
     if stack.free is not stack.magnets[-1] and stack.free is not stack.magnets[0]:
@@ -334,7 +344,8 @@ def interlayer_coupling(
     if any(coupled[cut + 1 :] if stack.free is stack.magnets[-1] else coupled[: cut + 1]):
         raise InputError(
             "interlayer_coupling: spin-orbit coupling in the free magnet or beyond it gives it an anisotropy of its "
-            "own; leave spin_orbit out of the materials there, or name the magnet at the other end as free="
+            "own; leave spin_orbit and hoppings that depend on spin out there, or name the magnet at the other end as "
+            "free="
         )
     bottom = min(chain.lowest_energy for chain in chains) - BELOW_SPECTRUM
 
@@ -379,7 +390,9 @@ def torkance(d: xr.Dataset, at_voltage: float = 0.0) -> xr.Dataset:
     Returns
     -------
     Dataset
-        `damping_like` and `field_like` (angle), eV/V per cell; `qt.per_area` gives (hbar/2e) Ohm^-1 m^-2.
+        `damping_like` and `field_like` (angle), eV/V per cell; not a number at angles at which the coefficients are
+        not. Where a magnet has spin-orbit coupling these are of the torque on spins and lattice together; that on the
+        magnetization is `torque_exchange` (angle, xyz), eV/V per cell. `qt.per_area` gives (hbar/2e) Ohm^-1 m^-2.
 
     Raises
     ------
@@ -393,11 +406,18 @@ def torkance(d: xr.Dataset, at_voltage: float = 0.0) -> xr.Dataset:
         raise InputError(f"torkance: at_voltage={at_voltage:g} lies outside the voltages {V.min():g} ... {V.max():g} V")
     order = np.argsort(V)
     result = {}
-    for name in ("damping_like", "field_like"):
-        slope = CubicSpline(V[order], d[name].values[:, order], axis=1)(at_voltage, 1)
-        attrs = {"units": "eV/V per cell", "long_name": d[name].attrs["long_name"].replace("torque", "torkance")}
-        result[name] = (("angle",), slope, attrs)
-    return xr.Dataset(result, coords={"angle": d["angle"]}, attrs={**d.attrs, "at_voltage": at_voltage})
+    for name in ("damping_like", "field_like", "torque_exchange"):
+        if name not in d and name == "torque_exchange":
+            continue
+        values = d[name].transpose("angle", "voltage", ...)
+        known = np.isfinite(values.values).all(axis=tuple(range(1, values.ndim)))
+        slope = np.full(values.isel(voltage=0).shape, np.nan)
+        if known.any():
+            slope[known] = CubicSpline(V[order], values.values[known][:, order], axis=1)(at_voltage, 1)
+        text = {"long_name": values.attrs["long_name"].replace("torque", "torkance")}
+        result[name] = (values.isel(voltage=0).dims, slope, {**values.attrs, **text, "units": "eV/V per cell"})
+    coords = {name: d[name] for name in ("angle", "xyz") if name in d.coords}
+    return xr.Dataset(result, coords=coords, attrs={**d.attrs, "at_voltage": at_voltage})
 
 
 def _bond_name(stack: LayeredSystem, bond: int) -> str:

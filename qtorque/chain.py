@@ -20,6 +20,11 @@ SAME_BLOCK = 1e-14
 PARALLEL_TOLERANCE = 1e-12
 """Sine of the angle below which two spin axes are one: the error made is second order, far below rounding."""
 
+Z_AXIS = (0.0, 0.0, 1.0)
+SPINS = ("up", "down")
+BOTH_SPINS = ("both",)
+"""Label of the channels and waves of what conserves no spin: none of them is up or down."""
+
 Axis = tuple[float, float, float] | None
 """A spin axis; None where there is none."""
 
@@ -181,13 +186,42 @@ class Chain:
 
     @cached_property
     def spin_orbit_coupled(self) -> tuple[bool, ...]:
-        """For every element whether its on-site block depends on spin by more than its exchange."""
-        if self.exchange is None:
-            return (False,) * len(self.onsite)
-        return tuple(_differ_in_spin(h, own) for h, own in zip(self.onsite, self.exchange, strict=True))
+        """For every element whether its on-site block depends on spin by more than its exchange, or a hopping to it
+        depends on spin."""
+        hops = [not v.spin_part.independent for v in (self.left_outward, *self.bond, self.right_outward)]
+        own = [False] * len(self.onsite)
+        if self.exchange is not None:
+            own = [_differ_in_spin(h, part) for h, part in zip(self.onsite, self.exchange, strict=True)]
+        return tuple(inside or hops[e] or hops[e + 1] for e, inside in enumerate(own))
 
     @cached_property
     def lowest_energy(self) -> float:
         """A lower bound on the spectrum, eV: Gershgorin's theorem for blocks."""
         reach = [self.left_outward.norm, *(b.norm for b in self.bond), self.right_outward.norm]
         return min(-h.norm - reach[e] - reach[e + 1] for e, h in enumerate(self.onsite))
+
+
+def lead_parts(chain: Chain) -> tuple[SpinPart, ...]:
+    """How the two leads depend on spin; not collinear where they conserve none."""
+    parts = []
+    for lead, hopping in ((chain.onsite[0], chain.left_outward), (chain.onsite[-1], chain.right_outward)):
+        part = lead.spin_part
+        if not (part.collinear and hopping.spin_part.diagonal_along(part.axis)):
+            part = SpinPart(None, False)
+        elif part.independent:
+            part = hopping.spin_part
+        parts.append(part)
+    return tuple(parts)
+
+
+def lead_axis(part: SpinPart) -> Axis:
+    """The axis along which the spins of a lead are counted: its majority, z if it is normal; None if it conserves
+    none."""
+    return (part.axis or Z_AXIS) if part.collinear else None
+
+
+def magnetic_leads(chain: Chain) -> tuple[bool, ...]:
+    """Whether each lead has an exchange; where that is not known apart, whether it depends on spin."""
+    if chain.exchange is None:
+        return tuple(not part.independent for part in lead_parts(chain))
+    return tuple(not chain.exchange_of(e).spin_part.independent for e in (0, -1))

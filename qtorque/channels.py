@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from qtorque._linalg import adjoint
-from qtorque.chain import Axis, Chain, SpinPart
+from qtorque.chain import Z_AXIS, Axis, Chain, SpinPart
 from qtorque.spin import su2
 
 OPEN_CHANNEL = 1e-9
 """A channel is open if its eigenvalue of Gamma exceeds this share of |Sigma|; rounding leaves closed ones at 1e-15."""
-Z_AXIS = (0.0, 0.0, 1.0)
 SpinBlocks = dict[tuple[int, int], np.ndarray]
 """(spin out, spin in) -> matrices (nk, n, m); blocks that are zero are left out. A lead that conserves no spin has one
 spin, 0, with all orbitals of both."""
@@ -36,31 +35,12 @@ class Piece:
     shifted: np.ndarray
 
 
-def lead_parts(chain: Chain) -> tuple[SpinPart, ...]:
-    """How the two leads depend on spin; not collinear where they conserve none."""
-    parts = []
-    for lead, hopping in ((chain.onsite[0], chain.left_outward), (chain.onsite[-1], chain.right_outward)):
-        part = lead.spin_part
-        if not (part.collinear and hopping.spin_part.diagonal_along(part.axis)):
-            part = SpinPart(None, False)
-        elif part.independent:
-            part = hopping.spin_part
-        parts.append(part)
-    return tuple(parts)
-
-
-def lead_axis(part: SpinPart) -> Axis:
-    """The axis along which the spins of a lead are counted: its majority, z if it is normal; None if it conserves
-    none."""
-    return (part.axis or Z_AXIS) if part.collinear else None
-
-
 def chain_axes(chain: Chain) -> tuple[Axis, ...]:
     """The majority direction nearest to either lead, z if nothing is magnetic; None if there are several axes.
 
     It is that of the exchange: spin-orbit coupling beside it has no direction, and does not count.
     """
-    hoppings = [*chain.bond, chain.left_outward, chain.right_outward]
+    hoppings = [*chain.bond, chain.left_outward, chain.right_outward] if chain.exchange is None else []
     exchange = [chain.exchange_of(e) for e in range(len(chain.onsite))]
     axes = []
     for blocks in (exchange, exchange[::-1]):

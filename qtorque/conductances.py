@@ -13,7 +13,7 @@ from qtorque._linalg import adjoint
 from qtorque.bloch import as_layered
 from qtorque.brillouin import KPoints, KSet, interleaved_chunks, require_symmetry
 from qtorque.brillouin import kmesh as uniform_mesh
-from qtorque.chain import Chain
+from qtorque.chain import BOTH_SPINS, SPINS, Chain
 from qtorque.density_of_states import refine_stack
 from qtorque.errors import InputError, finite_number
 from qtorque.green import common_axis
@@ -30,9 +30,6 @@ from qtorque.scattering import (
 from qtorque.spin import su2
 from qtorque.units import conductance_per_area, energy_per_area, torkance_per_area
 
-SPINS = ["up", "down"]
-BOTH_SPINS = ["both"]
-"""Label of the channels of a lead that conserves no spin: none of them is up or down."""
 CONDUCTANCE_UNIT = "e^2/h per cell"
 NO_TRANSMISSION = 1e-24
 """Ratio of transmissions: rounding mixes spins by amplitudes of 1e-16, which squared is 1e-32."""
@@ -95,8 +92,9 @@ def conductance(
     Returns
     -------
     DataArray
-        dims (spin_in, spin_out), labelled as in `transmission`, before them angle for a list of angles; if streamed,
-        attributes `kmesh` (what was summed over) and, if refined, `k_error` (absolute).
+        dims (spin_in, spin_out), labelled as in `transmission`, before them angle for a list of angles (where a lead
+        conserves no spin at one of them its channels are "both" at all of them); if streamed, attributes `kmesh` (what
+        was summed over) and, if refined, `k_error` (absolute).
 
     Raises
     ------
@@ -339,6 +337,11 @@ def _require_spin(s: Scattering, p: int, quantity: str) -> None:
 
 def _require_normal(s: Scattering, p: int) -> None:
     _require_spin(s, p, "a mixing conductance")
+    if not (s.lead_spins_equal[p] or s.lead_magnetic[p]):
+        raise InputError(
+            f"spin-orbit coupling parts the two spins of the {s.leads[p]} lead, and a mixing conductance needs equal "
+            "channels for both; leave spin_orbit out of the lead's material"
+        )
     if s.lead_magnetic[p]:
         raise InputError(f"the {s.leads[p]} lead is magnetic; a mixing conductance needs equal channels for both spins")
     if s.magnet_axes[p] is None:
@@ -454,7 +457,7 @@ def _over_k(
     """A k-resolved array with its momenta, weights and spin labels."""
     k, weights = kset.points, kset.weights
     coords: dict = {
-        d: SPINS if size == 2 else BOTH_SPINS
+        d: list(SPINS if size == 2 else BOTH_SPINS)
         for d, size in zip(dims, values.shape, strict=True) if d.startswith("spin")
     }  # fmt: skip
     for i in range(2):

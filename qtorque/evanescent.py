@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from qtorque.bloch import LayeredSystem, as_layered
 from qtorque.brillouin import kpoints
-from qtorque.chain import Axis, Fourier
+from qtorque.chain import BOTH_SPINS, SPINS, Axis, Fourier
 from qtorque.errors import InputError, finite_number
 from qtorque.materials import Material
 from qtorque.stack import Lead, Stack
@@ -34,9 +34,6 @@ SAME_HEIGHT_DIGITS = 6
 """Sites closer than a millionth of the period along the transport direction lie in one monolayer."""
 ROUNDED_PHASE = 1e-12
 """rad; a phase this close to -pi is pi up to rounding."""
-SPINS = ("up", "down")
-BOTH_SPINS = ("both",)
-"""Label of the waves of a material that conserves no spin."""
 
 
 def complex_bands(

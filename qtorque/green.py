@@ -18,13 +18,12 @@ from functools import cached_property
 import numpy as np
 
 from qtorque._linalg import adjoint, inverse, multiply
-from qtorque.chain import Axis, Chain, Fourier
+from qtorque.chain import Axis, Chain, Fourier, lead_axis, lead_parts
 from qtorque.halves import Half, Join, Run, SpinMatrix, Step, common_axis
 from qtorque.leads import surface_green
 
 LONG_RUN = 24
 """Equal layers from which on doubling, log2 of them steps of fourfold size, is less work than one by one."""
-Z_AXIS = (0.0, 0.0, 1.0)
 
 
 def blocks(fourier: Fourier, axis: Axis, phases: "Phases") -> np.ndarray:
@@ -351,11 +350,11 @@ def transmissions(chains: Sequence[Chain], k: np.ndarray, energy: float) -> np.n
     -------
     ndarray
         shape (chains, nk, 2, 2): spin in, spin out, up along each lead's own majority direction, z if it is normal;
-        one spin on the side of a lead that conserves none. Not a number on a band edge or flat band that leaves G
-        without a value.
+        one spin on the side of a lead that conserves none in any of the chains. Not a number on a band edge or flat
+        band that leaves G without a value.
     """
     phases, energies = Phases(k), np.array([[float(energy)]])
-    axes = [(_lead_axis(c, 0), _lead_axis(c, 1)) for c in chains]
+    axes = list(zip(*(_common_axes([lead_axis(lead_parts(c)[p]) for c in chains]) for p in range(2)), strict=True))
     first = Sweeps(chains[0], phases, energies)
     sweeps = [first, *(Sweeps(chain, phases, energies, like=first) for chain in chains[1:])]
     common = _common_cut(sweeps[1:], len(chains[0].bond))
@@ -369,6 +368,11 @@ def transmissions(chains: Sequence[Chain], k: np.ndarray, energy: float) -> np.n
     return result
 
 
+def _common_axes(axes: Sequence[Axis]) -> Sequence[Axis]:
+    """The axes of one lead in several chains; None in all of them if it is None in one."""
+    return [None] * len(axes) if None in axes else axes
+
+
 def _common_cut(others: Sequence[Sweeps], bonds: int) -> int:
     """A cut at which the first chain shares both halves with as many others as possible; the middle if all do."""
     wanted = np.zeros(bonds, dtype=int)
@@ -378,14 +382,6 @@ def _common_cut(others: Sequence[Sweeps], bonds: int) -> int:
             wanted[start : stop + 1] += 1
     best = np.flatnonzero(wanted == wanted.max())
     return int(best[len(best) // 2])
-
-
-def _lead_axis(chain: Chain, lead: int) -> Axis:
-    """The majority direction of a lead, z if it is normal; None if it conserves no spin."""
-    onsite, outward = (chain.onsite[0], chain.left_outward) if lead == 0 else (chain.onsite[-1], chain.right_outward)
-    axis = onsite.spin_part.axis or outward.spin_part.axis
-    conserved = onsite.spin_part.diagonal_along(axis) and outward.spin_part.diagonal_along(axis)
-    return (axis or Z_AXIS) if conserved else None
 
 
 def _axes(swept: Sequence[tuple[Fourier, Fourier]]) -> list[Axis]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from qtorque.bloch import HERMITICITY_TOLERANCE
 from qtorque.brillouin import KSet
-from qtorque.chain import Axis, Fourier, SpinPart
-from qtorque.channels import Z_AXIS, Piece, amplitudes_of, full_spin_blocks, lead_axis
+from qtorque.chain import Z_AXIS, Axis, Fourier, SpinPart, lead_axis
+from qtorque.channels import Piece, amplitudes_of, full_spin_blocks
 from qtorque.errors import InputError
 from qtorque.halves import common_axis
 
@@ -50,9 +50,11 @@ def solve_finalised(system, energy: float, params: Mapping, known: Known | None 
         parts.append(Fourier(np.array([[0, 0], [1, 0]]), np.array([cell, padded])).spin_part)
     try:
         green = kwant.greens_function(system, energy, params=used)
-    except (ValueError, np.linalg.LinAlgError) as error:
+    # Kwant raises RuntimeError for modes that it cannot tell apart.
+    except (ValueError, RuntimeError, np.linalg.LinAlgError) as error:
+        reason = " ".join(str(error).split())
         raise InputError(
-            f"energy={energy:g} eV: Kwant finds no modes of a lead ({error}); move the energy off the band edge"
+            f"energy={energy:g} eV: Kwant finds no modes of a lead ({reason}); move the energy off the band edge"
         ) from None
     count = len(system.leads)
     if known is None:

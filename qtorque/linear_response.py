@@ -18,13 +18,14 @@ from qtorque.sweeps import summed
 from qtorque.torque import (
     LIMIT_STEP,
     SMALL_SINE,
+    UNKNOWN_EXCHANGE,
     Cuts,
     conserved,
     decompose,
-    ends,
     exchange_layers,
-    exchange_torque_on_magnet,
+    exchange_parts,
     has_lattice_torque,
+    torque_cuts,
     torque_on_magnet,
     window_kernel,
 )
@@ -152,12 +153,14 @@ class _Response:
         self.angles, self.energy = np.array(angles), finite_number("energy", energy, "eV")
         self.stack = stack = as_layered(system)
         self.magnets, self.last = (stack.free, stack.fixed), stack.layers + 1
-        self.bonds = sorted({b for magnet in self.magnets for b in ends(magnet, self.last)})
         _require_unshifted(stack, angles[0])
         self.singular = np.abs(np.sin(self.angles)) < SMALL_SINE
+        if not coefficients_have_limits(stack):
+            self.singular[:] = False
         near = [a + step for a in self.angles[self.singular] for step in (LIMIT_STEP, 2 * LIMIT_STEP)]
         self.every = np.array([*angles, *near])
         self.chains = [stack.chain(a) for a in self.every.tolist()]
+        self.bonds = torque_cuts(self.chains[0], self.magnets)
         self.directions = np.array([directions_of(self.chains[a], self.magnets, x) for a, x in enumerate(self.every)])
         # Both sides of a normal spacer carry one spin current, at every angle.
         same = np.max([conserved(chain, self.bonds) for chain in self.chains], axis=0)
@@ -187,15 +190,18 @@ class _Response:
         }  # fmt: skip
         for which, (suffix, name) in enumerate((("", "free"), ("_fixed", "fixed"))):
             own, other = self.directions[:, which], self.directions[:, 1 - which]
-            vectors = np.stack([self._torque(flow[..., a, :, 1:], which, own[a]) for a in range(every)], axis=-2)
+            magnet = self.magnets[which]
+            vectors = self._torque(flow, magnet, own)
             damping_like, field_like = self._coefficients(vectors, own, other)
             variables["torque" + suffix] = (
                 (*plane, "xyz"), vectors[..., :count, :], UNIT_TORKANCE, f"torkance vector of the {name} magnet"
             )  # fmt: skip
             if has_lattice_torque(self.chains[0], self.magnets):
-                exchange = exchange_torque_on_magnet(
-                    vectors, self.cuts.layers, layered_torque, self.chains[0], self.magnets[which]
-                )
+                exchange = np.full(vectors.shape, np.nan)
+                if parts := exchange_parts(self.chains[0], magnet):
+                    exchange = layered_torque[..., np.isin(self.cuts.layers, parts[0]), :].sum(axis=-2)
+                    if parts[1]:
+                        exchange += self._torque(flow, parts[1], own)
                 variables["torque_exchange" + suffix] = (
                     (*plane, "xyz"), exchange[..., :count, :], UNIT_TORKANCE,
                     f"torkance vector of the magnetization of the {name} magnet",
@@ -206,7 +212,7 @@ class _Response:
         variables["magnetization"] = (
             ("angle", "xyz"), self.directions[:count, 0], "1", "direction of the free magnet"
         )  # fmt: skip
-        return xr.Dataset(
+        found = xr.Dataset(
             {name: (d, data, {"units": u, "long_name": text}) for name, (d, data, u, text) in variables.items()},
             coords={
                 "angle": ("angle", self.angles, {"units": "rad", "long_name": "angle between free and fixed magnet"}),
@@ -221,16 +227,21 @@ class _Response:
                 "kmesh": repr(kset),
             },
         )
+        for suffix, magnet in zip(("", "_fixed"), self.magnets, strict=True):
+            if exchange_parts(self.chains[0], magnet) is None:
+                found["torque_exchange" + suffix].attrs["note"] = UNKNOWN_EXCHANGE
+        return found
 
-    def _torque(self, flow: np.ndarray, which: int, direction: np.ndarray) -> np.ndarray:
-        """On one magnet from the spin currents (..., bond, xyz)."""
+    def _torque(self, flow: np.ndarray, magnet: range, directions: np.ndarray) -> np.ndarray:
+        """On one magnet from charge and spin currents (..., angle, bond, 4) and its direction at every angle."""
         # It is linear in them: the currents of one component through one bond make the rows of its matrix.
         single = np.eye(3 * len(self.bonds)).reshape(-1, len(self.bonds), 3)
-        rows = [
-            torque_on_magnet(dict(zip(self.bonds, one, strict=True)), self.magnets[which], self.last, direction)
-            for one in single
-        ]
-        return flow.reshape(*flow.shape[:-2], -1) @ np.array(rows)
+        flows, found = [dict(zip(self.bonds, one, strict=True)) for one in single], []
+        for a, direction in enumerate(directions):
+            rows = np.array([torque_on_magnet(one, magnet, self.last, direction) for one in flows])
+            spins = flow[..., a, :, 1:]
+            found.append(spins.reshape(*spins.shape[:-2], -1) @ rows)
+        return np.stack(found, axis=-2)
 
     def _coefficients(self, vectors: np.ndarray, own: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(damping-like, field-like) at the angles asked for, from vectors (..., every angle, xyz)."""
@@ -238,7 +249,7 @@ class _Response:
         regular = np.abs(np.sin(self.every)) >= SMALL_SINE
         found = np.full((2, *vectors.shape[:-1]), np.nan)
         found[..., regular] = decompose(vectors[..., regular, :], own[regular], other[regular])
-        if coefficients_have_limits(self.stack):
+        if self.singular.any():
             limits = found[..., count:]
             found[..., np.flatnonzero(self.singular)] = (4 * limits[..., 0::2] - limits[..., 1::2]) / 3
         return found[0, ..., :count], found[1, ..., :count]

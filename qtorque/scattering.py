@@ -20,16 +20,13 @@ import numpy as np
 from qtorque import amplitudes, single_orbital
 from qtorque.bloch import as_layered
 from qtorque.brillouin import KMesh, KPoints, KSet, as_kset, kpoints, require_symmetry
-from qtorque.chain import Axis, Chain, SpinPart
+from qtorque.chain import Z_AXIS, Axis, Chain, SpinPart, lead_axis, lead_parts, magnetic_leads
 from qtorque.channels import (
-    Z_AXIS,
     Piece,
     SpinBlocks,
     amplitudes_of,
     chain_axes,
     full_spin_blocks,
-    lead_axis,
-    lead_parts,
     open_channels_of,
 )
 from qtorque.errors import InputError, finite_number
@@ -79,9 +76,11 @@ class Scattering:
         Spin axis of every lead: its own majority direction, z if it is not magnetic; not a number where the lead
         conserves no spin. shape (lead, 3)
     lead_magnetic
-        Whether the two spins of a lead differ, as they do where it conserves none.
+        Whether a lead has an exchange; of a finalised Kwant system, which does not tell, whether it depends on spin.
     lead_spin_conserved
         Whether a lead conserves a spin, so that its channels have one.
+    lead_spins_equal
+        Whether the two spins of a lead share their channels: it has neither exchange nor spin-orbit coupling.
     magnet_axes
         For every lead the majority direction of the magnet nearest to it, z where nothing is magnetic; None if the
         magnets are not collinear.
@@ -101,6 +100,7 @@ class Scattering:
     lead_axes: np.ndarray
     lead_magnetic: tuple[bool, ...]
     lead_spin_conserved: tuple[bool, ...]
+    lead_spins_equal: tuple[bool, ...]
     magnet_axes: tuple[Axis, ...]
     shifted: np.ndarray
     unitarity_error: np.ndarray
@@ -205,14 +205,14 @@ def solve(
         pieces = list(solve_wrapped(stack.wrapped(), kset, energy, stack.params(angle, voltage), known))
     else:
         raise InputError(f"engine={engine!r} is unknown; use 'layered' or 'kwant'")
-    return _gather(pieces, energy, kset, ("left", "right"), stack.area)
+    return _gather(pieces, energy, kset, ("left", "right"), stack.area, magnetic_leads(chain))
 
 
 def _invariants(s: Scattering) -> np.ndarray:
     """What a symmetry has to leave as it is, over k: probabilities of all blocks and Tr r_up r_dn^dagger of the normal
     leads, whose two spins share their channels."""
     columns = [s.probabilities(source, target).reshape(s.kset.size, -1) for source in range(2) for target in range(2)]
-    for lead in np.flatnonzero(~np.array(s.lead_magnetic)).tolist():
+    for lead in np.flatnonzero(s.lead_spins_equal).tolist():
         r = s.reflection(lead)
         mixing = np.einsum("kab,kab->k", r[:, 0, 0], r[:, 1, 1].conj())
         columns += [mixing.real[:, None], mixing.imag[:, None]]
@@ -232,7 +232,8 @@ def solve_points(chain: Chain, kset: KPoints, energy: float, area: float | None)
     compiled = _compiled(chain)
     if compiled is not None:
         return _solve_compiled(compiled, kset, energy, area)
-    return _gather([_solve_chain(chain, kset.points, energy)], energy, kset, ("left", "right"), area)
+    pieces = [_solve_chain(chain, kset.points, energy)]
+    return _gather(pieces, energy, kset, ("left", "right"), area, magnetic_leads(chain))
 
 
 # A streamed sum asks for every block of momenta, and the check of the leads before it.
@@ -264,8 +265,9 @@ def _solve_compiled(c: single_orbital.SingleOrbitalChain, kset: KSet, energy: fl
         amplitudes=SingleChannel(find, frames),
         open_channels=open_channels,
         lead_axes=np.array(lead_axes),
-        lead_magnetic=tuple(not part.independent for part in parts),
+        lead_magnetic=magnetic_leads(c.chain),
         lead_spin_conserved=(True, True),
+        lead_spins_equal=tuple(part.independent for part in parts),
         magnet_axes=magnet_axes,
         shifted=failed,
         unitarity_error=found.error,
@@ -401,10 +403,18 @@ def _of_finalised(system, energy: float, params: Mapping) -> Scattering:
         if not channels.any():
             raise InputError(f"lead {p} has no open channel at energy={energy:g} eV; choose an energy inside its band")
     names = tuple(["left", "right"][:count]) + tuple(f"lead {p}" for p in range(2, count))
-    return _gather([piece], energy, kpoints([[0.0, 0.0]]), names, None)
+    magnetic = tuple(not part.independent for part in piece.lead_parts)
+    return _gather([piece], energy, kpoints([[0.0, 0.0]]), names, None, magnetic)
 
 
-def _gather(pieces: list[Piece], energy: float, kset: KSet, names: tuple[str, ...], area: float | None) -> Scattering:
+def _gather(
+    pieces: list[Piece],
+    energy: float,
+    kset: KSet,
+    names: tuple[str, ...],
+    area: float | None,
+    magnetic: tuple[bool, ...],
+) -> Scattering:
     parts = pieces[0].lead_parts
     opened = np.concatenate([piece.open_channels for piece in pieces])
     widest = np.maximum(opened.max(axis=(0, 2)), 1)
@@ -419,8 +429,9 @@ def _gather(pieces: list[Piece], energy: float, kset: KSet, names: tuple[str, ..
         amplitudes=amplitudes,
         open_channels=opened,
         lead_axes=np.array([lead_axis(part) or (np.nan,) * 3 for part in parts]),
-        lead_magnetic=tuple(not part.independent for part in parts),
+        lead_magnetic=magnetic,
         lead_spin_conserved=tuple(part.collinear for part in parts),
+        lead_spins_equal=tuple(part.independent for part in parts),
         magnet_axes=pieces[0].magnet_axes,
         shifted=np.concatenate([piece.shifted for piece in pieces]),
         unitarity_error=np.concatenate([piece.unitarity_error for piece in pieces]),

@@ -135,11 +135,16 @@ def refined_attributes(results: Sequence[Refined], tolerance: float) -> dict:
     return {"kmesh": describe(results), "tolerance": tolerance, "energy_tolerance": INNER_SHARE * tolerance}
 
 
+def momenta_at_once(stack: LayeredSystem) -> int:
+    """Momenta in one chunk of integrals over energy."""
+    return min(CHUNK, max(1, CHUNK_VALUES // max(stack.dimensions) ** 2))
+
+
 def summed(
     one: Callable, stack: LayeredSystem, sets: Sequence[tuple[int, KSet]], comm, checkpoint, progress
 ) -> list[tuple]:
     """one(number, momenta, weights) -> (value, error), summed over the chunks of every numbered set in their order."""
-    most = min(CHUNK, max(1, CHUNK_VALUES // max(stack.dimensions) ** 2))
+    most = momenta_at_once(stack)
     work = [
         (i, number, index) for i, (number, kset) in enumerate(sets) for index in interleaved_chunks(kset.size, most)
     ]

@@ -16,12 +16,10 @@ from qtorque.errors import InputError, finite_number
 from qtorque.parallel import Checkpoint, checkpoint_part, map_chunks, sum_in_order
 from qtorque.quadrature import integrate
 from qtorque.scattering import require_open_leads
-from qtorque.sweeps import WARNED_SHARE
+from qtorque.sweeps import WARNED_SHARE, momenta_at_once
 from qtorque.torque import Cuts, resonance_panels, window_kernel
 from qtorque.units import BOLTZMANN, BOLTZMANN_EV, HBAR
 
-CHUNK = 512
-"""Momenta in one chunk of work, as in the sweeps of `qtorque.bias`."""
 WIDTH = 40.0
 """Half of the energy range, in kT: x^2 times the derivative of the Fermi function is 1e-14 there."""
 FIRST_EDGES = np.array([-12.0, -4.0, 0.0, 4.0, 12.0])
@@ -130,7 +128,7 @@ def thermopower(
         return found.value, found.error
 
     checkpoint = checkpoint_part(checkpoint, "thermopower", chains, kset, energy, temperature, tolerance)
-    chunks = interleaved_chunks(kset.size, CHUNK)
+    chunks = interleaved_chunks(kset.size, momenta_at_once(stack))
     moment, error = sum_in_order(map_chunks(one, chunks, comm, checkpoint, progress))
     L0, L1, L2 = moment.tolist()
     if L0 <= 0:

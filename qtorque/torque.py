@@ -29,6 +29,8 @@ PANEL_WIDTHS = (10.0, 300.0)
 """Half the panels around a resonance in units of its width; each rung shows the next nodes the tail of the peak."""
 PANEL_LADDER = (1e-2, 1e-4, 1e-6, 1e-8)
 """The same where the width is not known, in units of the window."""
+UNKNOWN_EXCHANGE = "not a number: the magnet goes on in a lead with spin-orbit coupling, and its torque with it"
+"""The note of an exchange torque that is not known."""
 PARALLEL_LIMIT = 1e-6
 """Largest difference of cosines between the angle asked for and the angle found in the blocks."""
 
@@ -135,7 +137,7 @@ def log_determinants(chains: Sequence[Chain], cut: int, k: np.ndarray, z: np.nda
 @functools.lru_cache(maxsize=8)
 def _single_orbital(chains: tuple[Chain, ...]) -> SingleOrbitalChains | None:
     # The compiled torque is that of the whole on-site block.
-    if any(chain.exchange is not None for chain in chains):
+    if any(chain.exchange is not None and any(chain.spin_orbit_coupled) for chain in chains):
         return None
     return single_orbital_chains(chains)
 
@@ -207,50 +209,42 @@ def torque_on_magnet(currents: dict[int, np.ndarray], magnet: range, last: int, 
     return flow
 
 
+def exchange_parts(chain: Chain, magnet: range) -> tuple[range, range] | None:
+    """A magnet as (layers, rest): the torque on its magnetization is the sum of the exchange torques of the layers and
+    the torque on the spins of the rest, which has no spin-orbit coupling and may go on in a lead.
+
+    None for a magnet that goes on in a lead with spin-orbit coupling: its exchange torque is spread over as many layers
+    as the spin needs to relax, all of them in the lead.
+    """
+    coupled = [e for e in magnet if chain.spin_orbit_coupled[e]]
+    if not coupled:
+        return range(0), magnet
+    if magnet.start > 0 and magnet.stop < len(chain.onsite):
+        return magnet, range(0)
+    if 0 in coupled or len(chain.onsite) - 1 in coupled:
+        return None
+    if magnet.start == 0:
+        return range(coupled[0], magnet.stop), range(0, coupled[0])
+    return range(magnet.start, coupled[-1] + 1), range(coupled[-1] + 1, magnet.stop)
+
+
 def exchange_layers(chain: Chain, magnets: Sequence[range]) -> tuple[int, ...]:
-    """The layers whose exchange torques make up those of the finite magnets with spin-orbit coupling, ascending."""
-    chosen = [magnet for magnet in magnets if _coupled(chain, magnet) and _finite(chain, magnet)]
-    return tuple(sorted({e for magnet in chosen for e in magnet}))
+    """The layers whose exchange torques enter those of magnets with spin-orbit coupling, ascending."""
+    found = [exchange_parts(chain, magnet) for magnet in magnets]
+    return tuple(sorted({e for parts in found if parts for e in parts[0]}))
+
+
+def torque_cuts(chain: Chain, magnets: Sequence[range]) -> list[int]:
+    """The cuts, ascending, whose spin currents make up the torques on magnets: their ends, and where the layers with
+    spin-orbit coupling of one end that goes on in a lead."""
+    last = len(chain.onsite) - 1
+    rests = [parts[1] for parts in (exchange_parts(chain, magnet) for magnet in magnets) if parts and parts[1]]
+    return sorted({b for part in (*magnets, *rests) for b in ends(part, last)})
 
 
 def has_lattice_torque(chain: Chain, magnets: Sequence[range]) -> bool:
     """Whether spin-orbit coupling in a magnet makes the torque on its magnetization another than that on its spins."""
-    return any(_coupled(chain, magnet) for magnet in magnets)
-
-
-def exchange_torque_on_magnet(
-    torque: np.ndarray, layers: Sequence[int], torques: np.ndarray, chain: Chain, magnet: range
-) -> np.ndarray:
-    """Torque on the magnetization of a magnet.
-
-    Parameters
-    ----------
-    torque
-        What its spins and its lattice take together, shape (..., 3): the torque on the magnetization of a magnet
-        without spin-orbit coupling.
-    layers, torques
-        `exchange_layers` and the exchange torque of each, shape (..., layer, 3): their sum is the torque on the
-        magnetization of a finite magnet with spin-orbit coupling.
-
-    Returns
-    -------
-    ndarray
-        shape (..., 3); not a number for a semi-infinite magnet with spin-orbit coupling. There the torque is spread
-        over as many layers as the spin needs to relax, all of them in the lead.
-    """
-    if not _coupled(chain, magnet):
-        return torque
-    if not _finite(chain, magnet):
-        return np.full(torque.shape, np.nan)
-    return torques[..., np.isin(layers, magnet), :].sum(axis=-2)
-
-
-def _coupled(chain: Chain, magnet: range) -> bool:
-    return any(chain.spin_orbit_coupled[e] for e in magnet)
-
-
-def _finite(chain: Chain, magnet: range) -> bool:
-    return magnet.start > 0 and magnet.stop < len(chain.onsite)
+    return any(chain.spin_orbit_coupled[e] for magnet in magnets for e in magnet)
 
 
 def conserved(chain: Chain, bonds: Sequence[int]) -> list[int]:

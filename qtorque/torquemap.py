@@ -143,8 +143,14 @@ class TorqueMap:
         Raises
         ------
         InputError
-            For a missing coordinate, variable or attribute, a variable with other dimensions, and as the class does.
+            For magnets with spin-orbit coupling, whose torque depends on the azimuth too; for a missing coordinate,
+            variable or attribute, a variable with other dimensions, and as the class does.
         """
+        if "torque_exchange" in dataset:
+            raise InputError(
+                "the dataset carries torque_exchange: a torque on magnets with spin-orbit coupling depends on their "
+                "azimuth, which a map does not know; leave spin_orbit out of the magnets, or use the vectors"
+            )
         for name in ("angle", "voltage"):
             if name not in dataset.coords:
                 raise InputError(f"the dataset has no coordinate {name!r}; give what spin_torque returns")

@@ -1,17 +1,26 @@
 """Spin-orbit coupling in layers and leads: engines, symmetries, labels, both routes to a torque, half-metals."""
 
+import re
 from dataclasses import replace
+from importlib import import_module
+from inspect import getsource
+from pathlib import Path
 
+import kwant
 import numpy as np
 import pytest
 
 import qtorque as qt
+from qtorque import thermoelectric
 from qtorque.bloch import as_layered
 from qtorque.channels import chain_axes
 from qtorque.errors import InputError
 from qtorque.green import Phases, Sweeps
+from qtorque.linear_response import _Response
 from qtorque.spin import PAULI, su2
-from qtorque.torque import Cuts, sea_kernel, window_kernel
+from qtorque.sweeps import CHUNK_VALUES
+from qtorque.torque import Cuts, _single_orbital, sea_kernel, window_kernel
+from qtorque.validation import incoherent_quantities
 
 ENGINES = 1e-9
 """What the two engines are held to; they differ by 1e-12 on matrices of order one."""
@@ -92,6 +101,7 @@ def momenta(count=3, seed=5):
 K = qt.kpoints(momenta())
 BACK = qt.kpoints(-momenta())
 LEADS = [(0.0, 0.0), (0.3, 0.0), (0.0, 0.3), (0.3, 0.5)]
+ONE_SIDE = [(0.3, 0.0), (0.0, 0.3)]
 
 
 def matrices(s, pair):
@@ -108,9 +118,9 @@ def whole(s):
 
 
 @pytest.mark.kwant
-@pytest.mark.parametrize(("left", "right"), LEADS)
+@pytest.mark.parametrize(("left", "right"), [LEADS[0], LEADS[3]])
 def test_layered_and_kwant_engine_agree_with_spin_orbit_coupling_in_layers_and_leads(left, right):
-    stack, k = valve(9, left=left, right=right), qt.kpoints(momenta(2))
+    stack, k = valve(5, left=left, right=right), qt.kpoints(momenta(1))
     a, b = (qt.solve(stack, energy=0.1, kmesh=k, engine=engine) for engine in ("layered", "kwant"))
     assert a.lead_spin_conserved == b.lead_spin_conserved == (left == 0, right == 0)
     np.testing.assert_array_equal(a.open_channels, b.open_channels)
@@ -131,7 +141,7 @@ def test_engines_agree_on_the_mixing_conductance_of_real_metals_with_spin_orbit_
         layers=[qt.Layer(cobalt, 2, magnetization=(0.6, 0, 0.8)), qt.Layer(copper, 1)],
         right=qt.Lead(heavy),
     )
-    k = qt.kpoints(momenta(2))
+    k = qt.kpoints(momenta(1))
     a, b = (qt.solve(stack, energy=0.0, kmesh=k, engine=engine) for engine in ("layered", "kwant"))
     assert a.lead_spin_conserved == (True, False)
     assert a.unitarity_error.max() < ENGINES
@@ -196,19 +206,112 @@ def test_reversal_of_time_pairs_the_channels_of_a_system_without_magnets():
     assert np.abs(values[:, 0] - values[:, 1]).max() > 0.01
 
 
-@pytest.mark.parametrize(("left", "right"), LEADS)
+@pytest.mark.parametrize(("left", "right"), ONE_SIDE)
 def test_a_list_of_angles_transmits_as_each_angle_alone(left, right):
-    stack, angles = valve(left=left, right=right), [0.0, 1.1, np.pi]
-    many = qt.conductance(stack, angle=angles, energy=0.1, kmesh=K)
+    stack, angles, k = valve(left=left, right=right), [0.0, 1.1, np.pi], qt.kpoints(momenta(1))
+    many = qt.conductance(stack, angle=angles, energy=0.1, kmesh=k)
     for angle, found in zip(angles, many, strict=True):
-        alone = qt.conductance(qt.solve(stack, angle=angle, energy=0.1, kmesh=K))
+        alone = qt.conductance(qt.solve(stack, angle=angle, energy=0.1, kmesh=k))
         np.testing.assert_allclose(found, alone, atol=IDENTITY)
         assert found["spin_in"].values.tolist() == alone["spin_in"].values.tolist()
     totals = many.sum(["spin_in", "spin_out"]).values
-    ratio = qt.tmr(stack, energy=0.1, kmesh=K)
+    ratio = qt.tmr(stack, energy=0.1, kmesh=k)
     assert ratio == pytest.approx((totals[0] - totals[2]) / totals[2], rel=1e-9)
-    torkance = qt.linear_torkance(stack, angle=angles, energy=0.1, kmesh=K)
+    torkance = qt.linear_torkance(stack, angle=angles, energy=0.1, kmesh=k)
     np.testing.assert_allclose(torkance["conductance"], totals, atol=IDENTITY)
+
+
+def two_orbitals(*, exchange=0.0, coupling=0.0, gap=0.0):
+    """Two orbitals whose coupling conserves the spin along z; with a gap the upper one takes no part."""
+    L = np.array([[0, -1j], [1j, 0]])
+    zero = np.zeros((2, 2))
+    return qt.Material(
+        name="two",
+        lattice=0.3 * np.eye(3),
+        onsite=np.diag([0.3, 0.1 + gap]),
+        exchange=exchange * np.eye(2),
+        hoppings=(
+            ((1, 0, 0), np.diag([-1, -0.4])), ((0, 1, 0), np.diag([-0.4, -1.0])), ((0, 0, 1), np.diag([-0.9, -0.7])),
+        ),
+        spin_orbit=0.5 * coupling * np.array([zero, zero, L]) if coupling else None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("angles", [[0.0, 1.0], [1.0, 0.0]])
+def test_a_lead_that_conserves_spin_at_some_angles_only_has_channels_of_both_at_all(angles):
+    magnet = two_orbitals(exchange=1.0, coupling=0.3)
+    stack = qt.Stack(
+        left=qt.Lead(two_orbitals()),
+        layers=[qt.Layer(magnet, 2, magnet="fixed"), qt.Layer(two_orbitals(), 1)],
+        right=qt.Lead(magnet, magnet="free"),
+        fixed="fixed",
+        free="free",
+    )
+    many = qt.conductance(stack, angle=angles, energy=0.1, kmesh=K)
+    assert many["spin_out"].values.tolist() == ["both"]
+    alone = [qt.conductance(stack, angle=a, energy=0.1, kmesh=K) for a in angles]
+    assert {tuple(g["spin_out"].values.tolist()) for g in alone} == {("both",), ("up", "down")}
+    np.testing.assert_allclose(many[:, :, 0], [g.sum("spin_out") for g in alone], atol=IDENTITY)
+
+
+def test_a_lead_whose_spins_are_parted_by_spin_orbit_coupling_is_not_called_magnetic():
+    stack = qt.Stack(
+        left=qt.Lead(two_orbitals(coupling=0.3)),
+        layers=[qt.Layer(two_orbitals(exchange=1.0), 2)],
+        right=qt.Lead(two_orbitals(exchange=1.0, coupling=0.3)),
+    )
+    for engine in ("layered", "kwant"):
+        s = qt.solve(stack, energy=0.1, kmesh=qt.kpoints(momenta(1)), engine=engine)
+        assert s.lead_magnetic == (False, True)
+        assert (s.lead_spin_conserved, s.lead_spins_equal) == ((True, True), (False, False))
+    with pytest.raises(InputError, match="two spins of the left lead.*leave spin_orbit out"):
+        qt.mixing_conductance(s)
+    with pytest.raises(InputError, match="right lead is magnetic"):
+        qt.mixing_conductance(s, lead="right")
+
+
+def test_a_symmetry_of_the_momenta_that_spin_orbit_coupling_breaks_is_refused():
+    mesh = qt.kmesh(2, symmetry="inversion")
+    qt.solve(slab(m=(0, 0, 1), coupling=0.0), energy=0.1, kmesh=mesh)
+    with pytest.raises(InputError, match="symmetry='inversion' does not hold"):
+        qt.solve(slab(m=(0, 0, 1)), energy=0.1, kmesh=mesh)
+
+
+def test_modes_that_kwant_cannot_tell_apart_are_refused_in_one_line(monkeypatch):
+    def fail(*arguments, **options):
+        raise RuntimeError("Numbers of left- and right-propagating modes differ,\npossibly due to an instability.")
+
+    monkeypatch.setattr(kwant, "greens_function", fail)
+    with pytest.raises(InputError, match="modes differ, possibly.*move the energy") as refusal:
+        qt.solve(slab(), energy=0.1, kmesh=K, engine="kwant")
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_slab_that_flips_spins_has_no_incoherent_average():
+    def solved(coupling):
+        layer = two_orbitals(exchange=1.0, coupling=coupling, gap=9.0)
+        if coupling:
+            mixed = tuple((vector, hop + 0.3 * PAULI[1].real) for vector, hop in layer.hoppings)
+            layer = replace(layer, spin_orbit=layer.spin_orbit[[2, 0, 1]], hoppings=mixed)
+        lead = qt.Lead(two_orbitals(gap=9.0))
+        return qt.solve(qt.Stack(left=lead, layers=[qt.Layer(layer, 2)], right=lead), energy=-0.5, kmesh=K)
+
+    assert np.all(np.isfinite(incoherent_quantities(solved(0.0), solved(0.0), [1.0])))
+    with pytest.raises(InputError, match="flips spins.*leave spin_orbit out"):
+        incoherent_quantities(solved(0.0), solved(2.0), [1.0])
+
+
+def test_thermal_moments_of_large_matrices_are_summed_over_few_momenta_at_once(monkeypatch):
+    asked = []
+
+    def chunks(size, most):
+        asked.append(most)
+        raise StopIteration
+
+    monkeypatch.setattr(thermoelectric, "interleaved_chunks", chunks)
+    with pytest.raises(StopIteration):
+        qt.thermopower(valve(), temperature=300, kmesh=K)
+    assert asked == [CHUNK_VALUES // 6**2]
 
 
 def test_a_small_coupling_in_a_lead_adds_up_what_its_two_spins_transmit():
@@ -378,6 +481,12 @@ def test_linear_response_is_the_slope_of_both_torques():
     for name in ("torque", "torque_fixed", "torque_exchange", "torque_exchange_fixed"):
         slope = (sweep[name][0, 1] - sweep[name][0, 0]) / (2 * volt)
         np.testing.assert_allclose(linear[name][0], slope, rtol=1e-3, atol=1e-5)
+    found = qt.torkance(sweep)
+    np.testing.assert_allclose(found["torque_exchange"], linear["torque_exchange"], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(found["damping_like"], linear["damping_like"], rtol=1e-3, atol=1e-5)
+    # The divergence is not the torque on the magnetization, and a map has no azimuth.
+    with pytest.raises(InputError, match="carries torque_exchange.*leave spin_orbit out of the magnets"):
+        qt.TorqueMap.from_dataset(sweep)
 
 
 def test_torque_on_the_magnetization_of_a_lead_is_known_without_spin_orbit_coupling_in_it_only():
@@ -385,10 +494,46 @@ def test_torque_on_the_magnetization_of_a_lead_is_known_without_spin_orbit_coupl
         d = qt.linear_torkance(magnetic_lead(coupling), angle=[0.8], kmesh=K)
         assert np.all(np.isfinite(d["torque"]))
         assert np.all(np.isfinite(d["torque_exchange_fixed"]))
+        assert ("note" in d["torque_exchange"].attrs) == (coupling > 0)
+        assert "note" not in d["torque_exchange_fixed"].attrs
         if coupling:
             assert np.all(np.isnan(d["torque_exchange"]))
+            d = qt.spin_torque(magnetic_lead(coupling), angle=0.8, kmesh=qt.kpoints(momenta(1)), tolerance=0.1)
+            assert np.all(np.isnan(d["torque_exchange"]))
+            assert "not a number" in d["torque_exchange"].attrs["note"]
         else:
             np.testing.assert_array_equal(d["torque_exchange"], d["torque"])
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_where_only_layers_in_front_of_a_lead_are_coupled_the_lead_takes_the_transverse_spin_current(mirrored):
+    def magnet(coupling):
+        return material(4, magnetic=True, coupling=coupling)
+
+    pieces = [qt.Layer(material(2, magnetic=True), 1, magnet="other"), qt.Layer(material(3), 1)]
+    pieces += [qt.Layer(magnet(0.0), 1, magnet="own"), qt.Layer(magnet(0.4), 2, magnet="own")]
+    outer, inner = qt.Lead(magnet(0.0), magnet="own"), qt.Lead(material(1))
+    if mirrored:
+        stack = qt.Stack(left=outer, layers=pieces[::-1], right=inner, fixed="other", free="own")
+    else:
+        stack = qt.Stack(left=inner, layers=pieces, right=outer, fixed="other", free="own")
+    d, system = qt.linear_torkance(stack, angle=1.0, kmesh=K), as_layered(stack)
+    chain, m = system.chain(1.0), d["magnetization"].values[0]
+    own = [e for e in system.free if 0 < e <= system.layers]
+    coupled = [e for e in own if chain.spin_orbit_coupled[e]]
+    assert len(coupled) == 2
+    bond = coupled[0] - 1 if mirrored else coupled[-1]
+    cuts = Cuts((bond,), tuple(range(1, system.layers + 1)))
+    columns = window_kernel([chain], cuts, K.points, np.zeros((3, 1)))[:, 0].mean(axis=0)
+    flow = cuts.currents(columns)[0, 1:] * (-1 if mirrored else 1)
+    inside = [e for e in own if (e > bond if mirrored else e <= bond)]
+    expected = cuts.torques(columns)[np.array(inside) - 1].sum(axis=0) + flow - m * (m @ flow)
+    np.testing.assert_allclose(d["torque_exchange"][0], expected, atol=1e-13)
+    assert np.abs(d["torque"][0] - expected).max() > 1e-3
+    volt, one = 2e-3, qt.kpoints(momenta(1))
+    sweep = qt.spin_torque(stack, angle=1.0, voltage=[-volt, volt], kmesh=one, tolerance=1e-6)["torque_exchange"][0]
+    linear = qt.linear_torkance(stack, angle=1.0, kmesh=one)["torque_exchange"][0]
+    np.testing.assert_allclose((sweep[1] - sweep[0]) / (2 * volt), linear, rtol=1e-2, atol=1e-4)
 
 
 def test_at_0_and_pi_there_are_vectors_and_no_coefficients():
@@ -397,10 +542,75 @@ def test_at_0_and_pi_there_are_vectors_and_no_coefficients():
     assert np.all(np.isfinite(d["torque"]))
     assert np.isfinite(d["damping_like"][2])
     assert np.abs(d["torque"][:2]).min(dim="angle").max() > 1e-4
-    swept = qt.spin_torque(valve(fixed=0, free=0), angle=0.0, kmesh=qt.kpoints(momenta(1)), tolerance=1e-3)
-    assert np.all(np.isnan(swept["field_like"]))
+    # Nothing is solved beside them for limits that do not exist.
+    assert len(_Response(valve(fixed=0, free=0), [0.0, np.pi], 0.0).every) == 2
+    sweep = {"voltage": [-0.01, 0.01], "kmesh": qt.kpoints(momenta(1)), "tolerance": 1e-3}
+    swept = qt.spin_torque(valve(fixed=0, free=0), angle=[0.0, 1.0], **sweep)
+    np.testing.assert_array_equal(np.isnan(swept["field_like"]), [[True] * 2, [False] * 2])
     assert np.all(np.isfinite(swept["torque"]))
     assert "torque_exchange" not in swept
+    np.testing.assert_array_equal(np.isnan(qt.torkance(swept)["damping_like"]), [True, False])
+
+
+def one_orbital_valve(rashba, named=True):
+    """F N F of one orbital in plain Kwant; `rashba` flips spins in the hoppings of the free magnet's first layer."""
+    lattice = kwant.lattice.general(0.3 * np.eye(3), norbs=2)
+
+    def along(m):
+        return np.eye(2) - 0.75 * np.tensordot(m, PAULI[1:], axes=1)
+
+    def fixed(site, m_a):
+        return along(m_a)
+
+    def free(site, m_b):
+        return along(m_b)
+
+    onsite = [np.eye(2), fixed, np.eye(2), free, free, np.eye(2)]
+    region = kwant.Builder(kwant.TranslationalSymmetry((0.3, 0, 0), (0, 0.3, 0)))
+    left, right = (
+        kwant.Builder(kwant.TranslationalSymmetry((0.3, 0, 0), (0, 0.3, 0), (0, 0, 0.3 * side))) for side in (-1, 1)
+    )
+    for builder, levels in ((region, onsite), (left, onsite[:1]), (right, onsite[:1])):
+        for i, value in enumerate(levels):
+            builder[lattice(0, 0, i)] = value
+            builder[lattice(0, 0, i), lattice(1, 0, i)] = builder[lattice(0, 0, i), lattice(0, 1, i)] = -np.eye(2)
+    for lead in (left, right):
+        lead[lattice(0, 0, 0), lattice(0, 0, 1)] = -np.eye(2)
+    for i in range(5):
+        flip = 1j * rashba * (PAULI[2] + 0.5 * PAULI[1]) if i in (2, 3) else 0
+        region[lattice(0, 0, i), lattice(0, 0, i + 1)] = -np.eye(2) + flip
+    return qt.layered(
+        region, left, right, magnetizations=("m_a", "m_b") if named else None,
+        params=lambda angle, _: {"m_a": (0, 0, 1.0), "m_b": (np.sin(angle or 0), 0, np.cos(angle or 0))},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_hoppings_between_layers_that_flip_spins_count_as_spin_orbit_coupling(named):
+    system, k = one_orbital_valve(0.4, named), qt.kpoints([[1.3, 0.9]])
+    d = qt.linear_torkance(system, angle=[0.0, 1.0], kmesh=k)
+    np.testing.assert_array_equal(np.isnan(d["damping_like"]), [True, False])
+    chain, cuts = system.chain(1.0), Cuts((), tuple(system.free))
+    assert [e for e in range(8) if chain.spin_orbit_coupled[e]] == [3, 4, 5]
+    assert list(system.free) == [4, 5]
+    exchange = cuts.torques(window_kernel([chain], cuts, k.points, np.zeros((1, 1)))[0, 0]).sum(axis=0)
+    np.testing.assert_allclose(d["torque_exchange"][1], exchange, atol=1e-13)
+    assert np.abs(d["torque"][1] - exchange).max() > 1e-2
+    np.testing.assert_allclose(d["torque_exchange_fixed"], d["torque_fixed"], atol=1e-13)
+    with pytest.raises(InputError, match="interlayer_coupling: spin-orbit coupling in the free magnet"):
+        qt.interlayer_coupling(system, kmesh=k)
+
+
+def test_a_lattice_of_one_orbital_without_spin_orbit_coupling_keeps_its_kernels_where_its_magnets_are_named():
+    named, plain = (one_orbital_valve(0.0, named) for named in (True, False))
+    assert named.chain(1.0).exchange is not None
+    assert _single_orbital((named.chain(1.0),)) is not None
+    assert _single_orbital((one_orbital_valve(0.4).chain(1.0),)) is None
+    k = qt.kpoints([[1.3, 0.9]])
+    a, b = (qt.layer_torque(system, angle=1.0, voltage=0.02, kmesh=k, tolerance=1e-3) for system in (named, plain))
+    for name in ("torque", "torque_exchange"):
+        np.testing.assert_allclose(a[name], b[name], atol=1e-15)
+    assert "torque_exchange" not in qt.linear_torkance(named, angle=1.0, kmesh=k)
 
 
 def test_equilibrium_exchange_torque_is_the_slope_of_the_grand_potential_anisotropy_included():
@@ -490,3 +700,90 @@ def test_complex_bands_with_spin_orbit_coupling_solve_the_bulk_of_all_orbitals()
         assert np.abs(np.linalg.eigvals(bulk) - 0.1).min() < 1e-9
     channels = qt.solve(qt.Stack(left=qt.Lead(m), right=qt.Lead(m)), energy=0.1, kmesh=qt.kpoints(momenta(1)))
     assert d["propagating"].sum() == 2 * channels.open_channels[0, 0].sum()
+
+
+# drivers
+
+SYSTEM = f"""
+import numpy as np
+import qtorque as qt
+
+{getsource(p_orbitals)}
+
+def build(*, fixed=0.0, free=0.0, lead=0.0, magnets=2):
+    layers = [qt.Layer(p_orbitals(exchange=1.0, coupling=free), 2, magnet="free")]
+    if magnets == 2:
+        layers.insert(0, qt.Layer(p_orbitals(), 1))
+        layers.insert(0, qt.Layer(p_orbitals(exchange=1.0, coupling=fixed), 1, magnet="fixed"))
+    return qt.Stack(left=qt.Lead(p_orbitals()), layers=layers, right=qt.Lead(p_orbitals(coupling=lead)))
+"""
+ROOT = Path(__file__).parents[1]
+
+
+def one_p_magnet(*, coupling):
+    lead = qt.Lead(p_orbitals())
+    return qt.Stack(left=lead, layers=[qt.Layer(p_orbitals(exchange=1.0, coupling=coupling), 2)], right=lead)
+
+
+@pytest.fixture
+def driven(within, tmp_path):
+    """driven(driver, options, settings) runs a driver on that system."""
+    path = tmp_path / "system.py"
+    path.write_text(SYSTEM)
+
+    def run(name, *options, **settings):
+        chosen = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+        return within(name, path, "--kmesh", 3, *chosen, *options, "--quiet", "-o", tmp_path / "x")
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "settings", "said"),
+    [
+        ("interface", [], {"magnets": 1, "lead": 0.3}, "the right lead conserves no spin.*leave spin_orbit out"),
+        ("mtj_torque", ["--angle", "1"], {"free": 0.3}, "a magnet has spin-orbit coupling.*leave spin_orbit out"),
+        ("mtj_torque", ["--angle", "0,1"], {"lead": 0.3}, "--angle 0: with spin-orbit coupling.*leave these angles"),
+    ],
+)
+def test_drivers_refuse_what_spin_orbit_coupling_makes_meaningless_before_they_start(
+    driven, tmp_path, name, options, settings, said
+):
+    run = driven(name, *options, **settings)
+    assert run.returncode != 0
+    (line,) = run.stderr.strip().splitlines()[-1:]
+    assert re.search(said, line)
+    assert [path.name for path in tmp_path.iterdir()] == ["system.py"]
+
+
+@pytest.fixture
+def modules(monkeypatch):
+    """The modules drivers/interface.py and drivers/layer_profile.py."""
+    monkeypatch.syspath_prepend(ROOT / "drivers")
+    return import_module("interface"), import_module("layer_profile")
+
+
+def test_the_interface_driver_corrects_nothing_where_spins_flip(modules):
+    interface, _ = modules
+    system, mesh = as_layered(one_p_magnet(coupling=0.6)), qt.kmesh(2)
+    few, why = interface.of_one_magnet(system, 0.0, mesh, "left")
+    assert few is None
+    _, sums = interface.observe(mesh, system, 0.0, "left", one_magnet=False)
+    d = interface.complete(sums, "left", few, why, flips=True)
+    assert not [name for name in d.variables if "corrected" in str(name)]
+    lines = interface.table(d, system.area)
+    assert "all that is Sharvin-corrected left out: the transmission flips spins" in lines[-1]
+    assert not [line for line in lines[:-1] if "corrected" in line]
+
+
+def test_the_profile_driver_reports_exchange_and_lattice_torques(modules):
+    _, layer_profile = modules
+    system = as_layered(valve(spacer=0.0))
+    d = layer_profile.profile(system, qt.kpoints(momenta(1)), angle=1.0, voltage=0.01, tolerance=1e-4)
+    whole = d["torque_exchange_response"] + d["torque_lattice_response"]
+    np.testing.assert_allclose(whole, d["torque_response"], atol=1e-12)
+    own = d["magnet"].values != ""
+    assert np.abs(d["torque_exchange_response"][:, own]).min() > 0
+    assert np.abs(d["torque_exchange_response"][:, ~own]).max() < 1e-12
+    assert np.abs(d["torque_lattice_response"][:, own]).max() > 1e-4
+    assert len([line for line in layer_profile.table(d) if line.startswith("exchange torque of these layers")]) == 1
