@@ -12,6 +12,7 @@ Writes PREFIX_spin_hall_conductivity.nc, and with --window PREFIX_spin_hall_cond
 """
 
 import time
+from pathlib import Path
 
 import _stages
 
@@ -34,14 +35,14 @@ def metals(options):
     if options.metal == ALL:
         if xi:
             raise qt.InputError("--xi-d and --xi-p go with one metal; leave them out beside 'all'")
-        known = [read_parameters(name) for name in material_names()]
+        known = [read_parameters(name, options.file) for name in material_names(options.file)]
         names = [p.name for p in known if p.spin_orbit and not p.splitting]
     else:
         names = [options.metal]
     made = []
     for name in names:
-        facet = options.facet or read_parameters(name).facets[0]
-        made.append(qt.slater_koster(name, facet=facet, spin_orbit=xi or True))
+        facet = options.facet or read_parameters(name, options.file).facets[0]
+        made.append(qt.slater_koster(name, facet=facet, spin_orbit=xi or True, file=options.file))
     return made
 
 
@@ -68,8 +69,9 @@ def conductivities(materials, options, comm, checkpoint):
         if window:
             sweep = d.isel(energy=slice(1, None)).sortby("energy").assign_attrs(fermi_energy=fermi_energy)
         own = d.isel(energy=0).reset_coords("energy").rename(energy="fermi_energy")
-        error = {"units": "(hbar/e) S/cm", "long_name": "estimated error of the sum over k, not known of a mesh"}
-        own["k_error"] = ((), d.attrs.get("k_error", np.nan), error)
+        if "k_error" not in own:
+            unknown = {"units": "(hbar/e) S/cm", "long_name": "estimated error of the sum over k, not known of a mesh"}
+            own["k_error"] = ((), np.nan, unknown)
         found.append(own.assign_coords(material=material.name))
     together = xr.concat(found, "material", combine_attrs="drop_conflicts")
     together["material"].attrs = {"units": "1", "long_name": "metal and facet"}
@@ -109,11 +111,13 @@ def run(options, comm):
 
     begin = time.monotonic()
     check(options)
-    materials = metals(options)
     known = _stages.configuration(options)
+    if options.file:
+        known["file_source"] = Path(options.file).read_text(encoding="utf-8")
     force = command_line.may_replace(options, known)
     endings = [DATA] if options.window is None else [DATA, FIGURE]
     paths = command_line.output_files(options.output, endings, force)
+    materials = metals(options)
     if options.dry_run:
         if _stages.is_root(comm):
             _stages.report_dry_run([estimate(materials, options)], comm)
@@ -132,7 +136,10 @@ def run(options, comm):
 def check(options):
     """InputError for what would be refused after the Fermi energies are found."""
     from qtorque.errors import InputError
+    from qtorque.materials import material_names
 
+    if options.file:
+        material_names(options.file)
     if options.mesh is not None and options.tolerance is not None:
         raise InputError(f"--mesh {options.mesh} and --tolerance {options.tolerance:g} are both given; leave one out")
     if options.mesh is not None and options.mesh < 1:
@@ -143,6 +150,8 @@ def check(options):
         raise InputError(f"--temperature {options.temperature:g} is negative; give zero or more, in K")
     if options.window is not None and options.metal == ALL:
         raise InputError("--window goes with one metal; leave it out beside 'all'")
+    if options.facet is not None and options.metal == ALL:
+        raise InputError(f"--facet {options.facet} goes with one metal: not all have it; leave it out beside 'all'")
     if options.resistivity <= 0:
         raise InputError(f"--resistivity {options.resistivity:g} must be positive, in Ohm m")
 
@@ -151,6 +160,7 @@ if __name__ == "__main__":
     number = command_line.number
     parser = command_line.parser(__doc__, output="results/metal")
     parser.add_argument("metal", nargs="?", default="Pt", help="name of a metal, or all; default Pt")
+    parser.add_argument("--file", help="a parameter file of your own (TOML), looked at before the package's")
     parser.add_argument("--facet", help="whose lab frame the components are in; default the first of the structure")
     parser.add_argument("--xi-d", type=number, help="spin-orbit coupling of d, eV; default that of the file")
     parser.add_argument("--xi-p", type=number, help="spin-orbit coupling of p, eV; default that of the file")

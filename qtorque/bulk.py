@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from qtorque.errors import InputError
+from qtorque.errors import InputError, whole_number
 from qtorque.materials import Material
 from qtorque.spin import PAULI, unit_vector
 
@@ -38,7 +38,9 @@ SYMMETRY_POINTS: dict[str, dict[str, tuple[float, float, float]]] = {
 The Mathematical Theory of Symmetry in Solids, Oxford 1972 (from memory)."""
 SYMMETRY_POINTS["rocksalt"] = SYMMETRY_POINTS["fcc"]
 STANDARD_PATHS = {"fcc": "G-X-W-L-G-K", "bcc": "G-H-N-G-P-N", "rocksalt": "G-X-W-L-G-K"}
-"""Through all symmetry points; every piece is a straight line of the zone."""
+"""Through all symmetry points (U is K up to a reciprocal vector); every piece is a straight line of the zone."""
+MOST_PATH_POINTS = 100_000
+"""Momenta along a path: 30 MB of bands with spin-orbit coupling."""
 
 PathPoint = str | tuple[str, Sequence[float]] | Sequence[float]
 """A label of `SYMMETRY_POINTS`, (label, fractions) or fractions."""
@@ -119,22 +121,39 @@ class Bulk:
 
 def bulk(material: Material, magnetization: ArrayLike = (0, 0, 1)) -> Bulk:
     """The Bloch sums of a material magnetised along a unit vector of the lab frame."""
+    m = unit_vector(magnetization)
+    if require_material(material).spin_orbit_coupled:
+        return Bulk((coupled_sum(material, m),), True, m)
+    vectors, hoppings = _hoppings(material)
+    signs = (-0.5, 0.5) if material.magnetic else (0.0,)
+    sums = tuple(BlochSum(material.onsite + sign * material.exchange, vectors, hoppings) for sign in signs)
+    return Bulk(sums, False, m)
+
+
+def coupled_sum(material: Material, m: np.ndarray) -> BlochSum:
+    """The Bloch sum of orbitals and spin of a material magnetised along m, whether they are coupled or not."""
+    vectors, hoppings = _hoppings(material)
+    onsite = np.kron(material.onsite, PAULI[0])
+    for a, sigma in enumerate(PAULI[1:]):
+        part = -0.5 * m[a] * material.exchange
+        onsite = onsite + np.kron(part if material.spin_orbit is None else part + material.spin_orbit[a], sigma)
+    return BlochSum(onsite, vectors, np.kron(hoppings, PAULI[0]))
+
+
+def require_material(material: Material) -> Material:
+    """The material; InputError for anything else."""
     if not isinstance(material, Material):
         raise InputError(
             f"material={material!r} is no qt.Material; give one such as qt.slater_koster('Cu', facet='111')"
         )
-    m = unit_vector(magnetization)
-    vectors = np.array([vector for vector, _ in material.hoppings], dtype=float).reshape(-1, 3)
+    return material
+
+
+def _hoppings(material: Material) -> tuple[np.ndarray, np.ndarray]:
+    """Lattice vectors (vectors, 3) and matrices (vectors, n, n) of the hoppings."""
     n = material.orbitals
-    hoppings = np.array([matrix for _, matrix in material.hoppings], dtype=complex).reshape(-1, n, n)
-    if material.spin_orbit is not None and material.spin_orbit_coupled:
-        onsite = np.kron(material.onsite, PAULI[0])
-        for component, part, sigma in zip(m, material.spin_orbit, PAULI[1:], strict=True):
-            onsite = onsite + np.kron(part - 0.5 * component * material.exchange, sigma)
-        return Bulk((BlochSum(onsite, vectors, np.kron(hoppings, PAULI[0])),), True, m)
-    signs = (-0.5, 0.5) if material.magnetic else (0.0,)
-    sums = tuple(BlochSum(material.onsite + sign * material.exchange, vectors, hoppings) for sign in signs)
-    return Bulk(sums, False, m)
+    vectors = np.array([vector for vector, _ in material.hoppings], dtype=float).reshape(-1, 3)
+    return vectors, np.array([matrix for _, matrix in material.hoppings], dtype=complex).reshape(-1, n, n)
 
 
 def bands(
@@ -177,8 +196,8 @@ def bands(
     """
     states = bulk(material, magnetization)
     corners = _path_corners(material, path)
-    if isinstance(points, bool) or not isinstance(points, (int, np.integer)) or points < 2 * len(corners):
-        raise InputError(f"points={points!r}: give an integer of {2 * len(corners)} or more for {len(corners)} corners")
+    what = f"momenta of a path of {len(corners)} corners"
+    points = whole_number("points", points, 2 * len(corners), what, most=MOST_PATH_POINTS)
     phases, distances, corner_distances = _along([phase for _, phase in corners], material, points)
     coordinates = {
         "distance": ("k", distances, {"units": "1/nm", "long_name": "distance along the path"}),
@@ -248,6 +267,8 @@ def _path_corners(material: Material, path: str | Sequence[PathPoint] | None) ->
         if not material.atoms:
             raise InputError(f"bands: {material.name} has no path of its own; give path=[(label, fractions), ...]")
         path = STANDARD_PATHS[material.atoms[0].crystal.parameters.structure]
+    if not isinstance(path, (str, Sequence, np.ndarray)):
+        raise InputError(f"path={path!r} is no path; give labels joined by dashes or a list of points")
     elements = path.split("-") if isinstance(path, str) else list(path)
     corners = [momentum_phases(material, element) for element in elements]
     for (first, start), (second, stop) in zip(corners, corners[1:], strict=False):

@@ -20,9 +20,9 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from qtorque._tetrahedron_kernels import tetrahedron_sums
-from qtorque.bulk import SPINS, Bulk, bulk
+from qtorque.bulk import SPINS, Bulk, bulk, require_material
 from qtorque.compiling import announced
-from qtorque.errors import InputError, finite_number
+from qtorque.errors import InputError, finite_number, whole_number
 from qtorque.materials import Material
 
 DEFAULT_MESH = 48
@@ -46,6 +46,8 @@ ELECTRON_ROUNDING = 1e-9
 """Electrons; in a gap the count is the whole number up to the rounding of the sum."""
 FEWEST_POINTS = 2
 """A mesh of one point has no tetrahedra that are not empty."""
+MOST_POINTS = 128
+"""Points along each reciprocal vector: tables of the tetrahedra of 1.3 GB while they are made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +125,10 @@ def bulk_density_of_states(
     With spin-orbit coupling spin is not conserved, and a state counts for both spins with its projections. These are
     averaged over the corners of a tetrahedron; their sum is as exact as without.
     """
-    grid = np.atleast_1d(np.asarray(energies, dtype=float))
+    try:
+        grid = np.atleast_1d(np.asarray(energies, dtype=float))
+    except (TypeError, ValueError):
+        grid = np.empty(0)
     if grid.ndim != 1 or not len(grid) or not np.all(np.isfinite(grid)) or np.any(np.diff(grid) <= 0):
         raise InputError(f"energies={energies!r}: give finite numbers in eV, ascending")
     density, number = _zone_bands(material, mesh, magnetization).sums(grid)
@@ -169,7 +174,8 @@ def fermi_energy(
     InputError
         Where the number of electrons is not known, or does not lie between none and full bands.
     """
-    wanted = material.electrons if electrons is None else finite_number("electrons", electrons, "electrons per cell")
+    known = require_material(material).electrons
+    wanted = known if electrons is None else finite_number("electrons", electrons, "electrons per cell")
     if wanted is None:
         raise InputError(f"electrons=None: {material.name} does not say how many it has; give electrons=")
     if not 0 < wanted < 2 * material.orbitals:
@@ -211,9 +217,8 @@ def magnetic_moment(
 
 def zone_mesh(material: Material, states: Bulk, n: int) -> ZoneMesh:
     """The mesh of n^3 points reduced by the rotations that leave the bands and their spins unchanged."""
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < FEWEST_POINTS:
-        raise InputError(f"mesh={n!r}: give an integer of {FEWEST_POINTS} or more, points along each reciprocal vector")
-    return _reduced(int(n), _symmetries(material, states), _shortest_diagonal(material.lattice))
+    size = whole_number("mesh", n, FEWEST_POINTS, "points along each reciprocal vector", most=MOST_POINTS)
+    return _reduced(size, _symmetries(material, states), _shortest_diagonal(material.lattice))
 
 
 def _zone_bands(material: Material, mesh: int, magnetization: ArrayLike) -> _ZoneBands:
@@ -292,28 +297,27 @@ def _reduced(n: int, operations: tuple[tuple[int, ...], ...], diagonal: tuple[in
     irreducible, number = np.unique(representative, return_inverse=True)
     # From one end of the diagonal to the other along the three axes in every order.
     start = np.array([0 if sign > 0 else 1 for sign in diagonal])
-    corners = []
+    paths = []
     for order in itertools.permutations(range(3)):
-        place = start.copy()
-        path = [place.copy()]
+        path = [start]
         for axis in order:
-            place[axis] += diagonal[axis]
-            path.append(place.copy())
-        corners.append(np.array(path))
-    paths = np.array(corners)
-    columns = []
-    for corner in range(paths.shape[1]):
-        places = (axes[:, None] + paths[:, corner].T[:, :, None]) % n
-        columns.append(number[(places[0] * n + places[1]) * n + places[2]].ravel())
-    tetrahedra, counts = _distinct(np.sort(np.stack(columns, axis=-1), axis=-1))
+            path.append(path[-1] + diagonal[axis] * np.eye(3, dtype=int)[axis])
+        paths.append(path)
+    # One order at a time bounds the memory.
+    parts = []
+    for path in paths:
+        places = ((axes + step[:, None]) % n for step in path)
+        columns = [number[(i * n + j) * n + k] for i, j, k in places]
+        parts.append(_distinct(np.sort(np.stack(columns, axis=-1), axis=-1), np.ones(n**3)))
+    tetrahedra, counts = _distinct(*(np.concatenate(part) for part in zip(*parts, strict=True)))
     phases = 2 * np.pi * axes.T[irreducible] / n
     return ZoneMesh(phases, tetrahedra, counts / (len(paths) * n**3))
 
 
-def _distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The different rows of four numbers, and how often each occurs."""
+def _distinct(rows: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different rows of four numbers, and the sum of the counts of each."""
     size = int(rows.max()) + 1
     pairs = [np.unique(rows[:, i] * size + rows[:, i + 1], return_inverse=True)[1] for i in (0, 2)]
     keys = pairs[0].astype(np.int64) * (int(pairs[1].max()) + 1) + pairs[1]
-    _, first, counts = np.unique(keys, return_index=True, return_counts=True)
-    return rows[first], counts
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    return rows[first], np.bincount(group, counts)

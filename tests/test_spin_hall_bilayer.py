@@ -275,6 +275,8 @@ def test_precession_about_y_pumps_spins_of_plus_y_and_a_charge_current_towards_p
     # Spins of +y flow down, and the inverse effect is flow of spins x spin: -z x y = x.
     assert s.sheet_current[0] > 0
     assert s.absorbed_spin_current[1] < 0
+    # Open, charge piles up at +x: the field points back, and phi is lower at the first contact than at +x.
+    assert inverse_spin_hall_field(b, magnetization=(0, 0, 1), precession=np.cross([0, 1e11, 0], [0, 0, 1]))[0] < 0
 
 
 def test_pumping_damps_by_the_effective_conductance_and_a_perfect_sink_by_the_bare_one():

@@ -400,10 +400,10 @@ def inverse_effect(bilayer: SpinHallBilayer, magnetization: ArrayLike) -> np.nda
 def inverse_spin_hall_field(
     bilayer: SpinHallBilayer, *, magnetization: ArrayLike, precession: ArrayLike
 ) -> np.ndarray:
-    """Driving field (E_x, E_y) that stops the charge current pumped by a precessing magnet, V/m.
+    """Electric field (E_x, E_y) that stops the charge current pumped by a precessing magnet, V/m.
 
-    Open circuit in both directions; times the length between two contacts it is the difference mu(first) - mu(second)
-    in V of electrochemical potentials. It is linear in dm/dt at the m given: average it over the precession (its
+    Open circuit in both directions. Times the length between two contacts it is the voltage phi(first) - phi(second),
+    the second contact further along the axis. It is linear in dm/dt at the m given: average it over the precession (its
     constant part, from the average of m x dm/dt, is the dc voltage).
 
     Parameters

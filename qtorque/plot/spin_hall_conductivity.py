@@ -37,8 +37,8 @@ def spin_hall_versus_energy(d: xr.Dataset) -> Figure:
     if "fermi_energy" in d.attrs:
         panel.axvline(d.attrs["fermi_energy"], color=VERMILION, linestyle="--", label="Fermi energy of the metal")
     panel.axhline(0, color=GREY, linewidth=0.6, zorder=0)
-    panel.set_xlabel("Fermi energy varied (eV)")
-    panel.set_ylabel(r"spin Hall conductivity ($\hbar/e$) S cm$^{-1}$")
+    panel.set_xlabel("Fermi energy (eV)")
+    panel.set_ylabel(r"spin Hall conductivity (($\hbar/e$) S/cm)")
     panel.set_title(f"{d.attrs['material']}, {d.attrs['temperature']:g} K")
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize="small")
     return figure
