@@ -6,53 +6,94 @@
 Response to a vanishing voltage. Circuit theory takes its parameters from the same magnets, each alone between its
 normal leads, at the same momenta: with and without the Sharvin correction, all momenta mixed in the spacer, and at
 every momentum by itself where none has several channels. It knows no interference across the spacer, which a clean
-spacer has: quantum transport is averaged over the thicknesses --layers of the spacer, with weights that fall smoothly
-to both ends, and its error is the change of that mean from the thinner half to all of them. What is left between the
-two is what a clean spacer remembers of momenta.
+spacer has: quantum transport is averaged over the consecutive thicknesses --layers of the spacer, with weights that
+fall smoothly to both ends. What is left between the two is what a clean spacer remembers of momenta.
+
+Errors are no standard errors. They join two changes: the largest one of the mean over thicknesses when it is taken over
+any three consecutive quarters of them, and that of everything on a mesh of two thirds of --kmesh, which is solved as
+well. Near pi the quantum torque needs the most momenta, single ones have narrow peaks there: in the valve of
+systems/co_cu_co_valve.py meshes of 60 and 72 with trigonal symmetry differ by 11.5 % at 150 degrees, by 1.5 % at 120
+and by 1.0 % at 90. The coefficients at 0 and pi are left out for the same reason.
 
 Takes a system whose build() has the parameters fixed_layers, spacer_layers and free_layers, each of which may be 0,
 with leads and spacer of one normal metal. Writes PREFIX_valve_torque.nc, .csv, .md and .png and the scattering values
 of the magnets, PREFIX_fixed.nc and PREFIX_free.nc (qt.InterfaceParameters.load), and prints the table: torques,
 sin(angle) removed, per volt and per current, the largest deviations, and P and Lambda of the Slonczewski form of each
-curve. The coefficients at 0 and pi are left out: single momenta have narrow peaks there. Near pi the quantum torque
-needs many momenta for the same reason: at 150 degrees meshes of 32 and 36 differ by a third, up to 90 degrees by 7 %.
+curve.
 """
 
 import time
 
 import _stages
 import _thickness
+import _valve
 
 from qtorque import command_line
 
 ENDINGS = (
     "_valve_torque.nc", "_valve_torque.csv", "_valve_torque.md", "_valve_torque.png", "_fixed.nc", "_free.nc",
 )  # fmt: skip
-QUANTUM = "quantum transport"
 NEEDED = ("fixed_layers", "spacer_layers", "free_layers")
 """Parameters of build() that tell the parts."""
 TRANSPARENT = 1e-6
 """Share of the channels of leads and spacer that may be reflected between them: they are one metal, or they are not."""
-FEWEST = 2
-"""Thicknesses, of which an error is told."""
+FEWEST = 4
+"""Thicknesses, of which three quarters are not all of them and more than two."""
+FEWEST_MOMENTA = 3
+"""A side of the mesh: two thirds of it are a mesh as well."""
 ROUNDING = 1e-9
 """rad; of an angle typed as pi."""
+END = 2e-4
+"""rad; in place of 0 and pi, where limits of torques would cost angles of their own. The conductance is even there."""
+CURVE_POINTS = 181
+"""Angles of the models in the figure, which cost next to nothing."""
 NO_SYMMETRY = "none"
-PRINTED = 1e15
-"""Ohm^-1 m^-2, the unit in which tables print."""
+SYMMETRIES = (
+    NO_SYMMETRY, "inversion", "rectangular", "rhombic", "square", "trigonal", "hexagonal", "hexagonal-120",
+)  # fmt: skip
+
+
+def require_numbers(options):
+    """Refuse thicknesses, meshes and angles that make no comparison."""
+    import numpy as np
+
+    import qtorque as qt
+    from qtorque.torque import SMALL_SINE
+
+    if len(options.layers) < FEWEST or set(np.diff(options.layers)) != {1}:
+        raise qt.InputError(
+            f"--layers {','.join(map(str, options.layers))}: a mean without interference needs {FEWEST} or more "
+            "consecutive thicknesses; give first:last, such as 4:15"
+        )
+    if options.kmesh < FEWEST_MOMENTA:
+        raise qt.InputError(
+            f"--kmesh {options.kmesh}: the error is told from a coarser kmesh; give {FEWEST_MOMENTA} or more"
+        )
+    angles = np.asarray(options.angle)
+    inside = np.sin(angles) > SMALL_SINE
+    if np.any(angles < 0) or np.any(angles > np.pi + ROUNDING) or np.any(np.diff(angles) <= 0) or sum(inside) < 3:
+        raise qt.InputError(f"--angle {options.angle}: give ascending angles, three or more between 0 and pi")
+
+
+def meshes_of(options):
+    """The mesh, and the coarser one that tells its error."""
+    import qtorque as qt
+
+    symmetry = None if options.symmetry == NO_SYMMETRY else options.symmetry
+    return tuple(qt.kmesh(n, symmetry=symmetry) for n in (options.kmesh, max(2, round(2 * options.kmesh / 3))))
 
 
 def parts_of(options):
-    """The valve at every thickness of the spacer, the two magnets alone, and the spacer alone.
+    """The valve at every thickness of the spacer, the two magnets alone, and the meshes.
 
-    Refused unless leads and spacer are one metal.
+    Refused unless the valve is the sum of its parts, and leads and spacer are one metal.
     """
     import numpy as np
 
     import qtorque as qt
     from qtorque.brillouin import require_symmetry
     from qtorque.scattering import require_open_leads
-    from qtorque.torque import SMALL_SINE
+    from qtorque.validation.models import predictions
 
     settings = command_line.system_settings(options.system, options.set)
     missing = [name for name in NEEDED if name not in settings]
@@ -64,14 +105,7 @@ def parts_of(options):
     for name in ("fixed_layers", "free_layers"):
         if settings[name] < 1:
             raise qt.InputError(f"--set {name}={settings[name]}: a valve has two magnets; give 1 or more")
-    if len(options.layers) < FEWEST:
-        raise qt.InputError(
-            f"--layers {options.layers[0]}: interference needs an average; give first:last, such as 4:11"
-        )
-    angles = np.asarray(options.angle)
-    inside = np.sin(angles) > SMALL_SINE
-    if np.any(angles < 0) or np.any(angles > np.pi + ROUNDING) or np.any(np.diff(angles) <= 0) or sum(inside) < 3:
-        raise qt.InputError(f"--angle {options.angle}: give ascending angles, three or more between 0 and pi")
+    require_numbers(options)
 
     def build(**changed):
         texts = [f"{name}={value}" for name, value in changed.items()]
@@ -81,13 +115,21 @@ def parts_of(options):
     for system in systems:
         system.free  # noqa: B018 -- refuses a stack without two magnets
     fixed, free = (build(spacer_layers=0, **{name: 0}) for name in ("free_layers", "fixed_layers"))
-    alone = build(fixed_layers=0, free_layers=0, spacer_layers=options.layers[0])
-    mesh = qt.kmesh(options.kmesh, symmetry=None if options.symmetry == NO_SYMMETRY else options.symmetry)
-    require_open_leads(systems[0].chain(), mesh, options.energy)
-    few = _stages.sample(mesh)
-    for magnet in (fixed, free):
-        # Refuses magnetic leads and spin-orbit coupling before the sweep.
+    for count in (options.layers[0], options.layers[-1]):
+        alone = build(fixed_layers=0, free_layers=0, spacer_layers=count)
+        if monolayers(build(spacer_layers=count)) != [x for part in (fixed, alone, free) for x in monolayers(part)]:
+            raise qt.InputError(
+                f"system={options.system!r}: the valve with spacer_layers={count} is not the fixed magnet, the spacer "
+                "and the free magnet one after the other; let build() leave out the parts of 0 layers, and add nothing"
+            )
+    meshes = meshes_of(options)
+    for mesh in meshes:
+        require_open_leads(systems[0].chain(), mesh, options.energy)
+    few = _stages.sample(meshes[0])
+    slabs = [
         qt.interface_parameters(qt.solve(magnet, energy=options.energy, kmesh=few), sharvin_corrected=False)
+        for magnet in (fixed, free)
+    ]
     s = qt.solve(alone, energy=options.energy, kmesh=few)
     through, channels = float(qt.conductance(s).sum()), float(qt.sharvin_conductance(s, "left").sum())
     if not abs(through - channels) <= TRANSPARENT * channels:
@@ -95,32 +137,70 @@ def parts_of(options):
             f"system={options.system!r}: the spacer alone passes {through:.6g} of the {channels:.6g} channels; "
             "circuit theory of the parts needs leads and spacer of one metal"
         )
+    try:
+        for circuit in circuits(*slabs).values():
+            predictions(circuit, options.angle)
+    except qt.InputError as refused:
+        raise qt.InputError(
+            f"system={options.system!r}: no circuit theory of its magnets ({refused}); take magnets that let both "
+            "spins pass"
+        ) from refused
 
-    def torques(k):
-        d = qt.k_resolved_torkance(systems[0], angle=angles[inside][0], kmesh=qt.kpoints(k), energy=options.energy)
-        return np.concatenate([d["torque"].values[:, 0], d["torque_fixed"].values[:, 0]], axis=-1)
+    def response(k):
+        inside = np.clip(options.angle, END, np.pi - END)[len(options.angle) // 2]
+        d = qt.k_resolved_torkance(systems[0], angle=inside, kmesh=qt.kpoints(k), energy=options.energy)
+        return np.concatenate([d["conductance"].values, *(d[x].values[:, 0] for x in ("torque", "torque_fixed"))], -1)
 
-    # The sweep looks at it too, but a dry run shall refuse it as well.
-    require_symmetry(mesh, torques)
-    return systems, fixed, free, mesh
+    try:
+        require_symmetry(meshes[0], response)
+    except qt.InputError as refused:
+        raise qt.InputError(f"--symmetry {options.symmetry}: {refused}") from refused
+    return systems, fixed, free, meshes
 
 
-def quantum(systems, options, mesh, comm, checkpoint, progress):
-    """`QUANTITIES` of `qtorque.validation.models` at every thickness, (thicknesses, quantities, angles), SI."""
+def monolayers(stack):
+    """What tells the monolayers of a region apart, in their order; of another system than a `Stack` only how many."""
+    import qtorque as qt
+    from qtorque.bloch import as_layered
+
+    if not isinstance(stack, qt.Stack):
+        return [None] * as_layered(stack).layers
+    return [
+        (layer.material.name, layer.material.onsite.tobytes(), layer.material.exchange.tobytes(), layer.shift)
+        for layer in stack.layers
+        for _ in range(layer.n)
+    ]
+
+
+def quantum(systems, options, mesh, parts, comm, checkpoint, progress):
+    """`QUANTITIES` of `qtorque.validation.models` at every thickness, (thicknesses, quantities, angles), SI.
+
+    Momenta on a band edge are solved beside it, as those of the magnets are; those without a channel carry nothing.
+    """
     import numpy as np
 
     import qtorque as qt
+    from qtorque.scattering import BAND_EDGE_SHIFT
     from qtorque.units import conductance_per_area, torkance_per_area
     from qtorque.validation.models import QUANTITIES
 
+    angle = np.clip(options.angle, END, np.pi - END)
+    points, weights = mesh.points, mesh.weights
+    groups = ((~parts.shifted, options.energy), (parts.shifted, options.energy + BAND_EDGE_SHIFT))
     found = []
     for n, system in zip(options.layers, systems, strict=True):
-        d = qt.linear_torkance(
-            system, angle=options.angle, kmesh=mesh, energy=options.energy, comm=comm,
-            checkpoint=checkpoint.part(f"{options.parameter}={n}"), progress=progress and f"{progress}, {n} layers",
-        )  # fmt: skip
-        torques = [torkance_per_area(d[name].values, system.area) for name in QUANTITIES[1:]]
-        found.append([conductance_per_area(d["conductance"].values, system.area), *torques])
+        total = np.zeros((len(QUANTITIES), len(angle)))
+        for group, energy in groups:
+            kept = group & (parts.channels > 0)
+            if not kept.any():
+                continue
+            d = qt.linear_torkance(
+                system, angle=angle, kmesh=qt.kpoints(points[kept], weights[kept]), energy=energy, comm=comm,
+                checkpoint=checkpoint.part(f"{options.parameter}={n}"), progress=progress and f"{progress}, {n} layers",
+            )  # fmt: skip
+            torques = [torkance_per_area(d[name].values, system.area) for name in QUANTITIES[1:]]
+            total += np.array([conductance_per_area(d["conductance"].values, system.area), *torques])
+        found.append(total)
     return without_ends(np.array(found), options.angle)
 
 
@@ -139,241 +219,110 @@ def without_ends(values, angle):
     return values
 
 
-def mean_and_error(values):
-    """Mean over the thicknesses (first axis), and its change from the thinner half of them."""
-    import numpy as np
+def circuits(fixed, free):
+    """Circuit theory of the summed parameters by name."""
+    from qtorque import validation
 
-    from qtorque.validation.specular import smooth_weights
-
-    whole, half = (np.tensordot(smooth_weights(n), values[:n], axes=1) for n in (len(values), -(-len(values) // 2)))
-    return whole, np.abs(whole - half)
+    return {
+        name: validation.clean_valve(fixed, free, sharvin_corrected=corrected)
+        for name, corrected in ((validation.CIRCUIT, True), (validation.UNCORRECTED, False))
+    }
 
 
 def models_of(parts, angle):
-    """Circuit theory of the parts by name, each (quantities, angles)."""
+    """Circuit theory of the parts by name, each (quantities, angles); `angle` are those of `parts`."""
     from qtorque import validation
     from qtorque.validation.models import predictions
 
     found = {} if parts.per_momentum is None else {validation.PER_MOMENTUM: parts.per_momentum}
-    for name, corrected in ((validation.CIRCUIT, True), (validation.UNCORRECTED, False)):
-        multilayer = validation.clean_valve(parts.fixed, parts.free, sharvin_corrected=corrected)
+    for name, multilayer in circuits(parts.fixed, parts.free).items():
         found[name] = without_ends(predictions(multilayer, angle), angle)
     return found
 
 
-def slonczewski(curve, angle):
-    """P, Lambda, epsilon' and misfit of the Slonczewski form of torque per current, from one (quantities, angles)."""
+def curve_angles(options):
+    """The angles of the models in the figure, rad."""
     import numpy as np
 
-    from qtorque.export import fit_slonczewski
-    from qtorque.torquemap import TorqueMap
-    from qtorque.units import ELEMENTARY_CHARGE, HBAR, NM2
-    from qtorque.validation.models import QUANTITIES
-
-    inside = np.isfinite(curve[1])
-    conductance, *torques = curve[:, inside]
-    # The form is one of torque per current: at 1 A/m^2 whatever the angle, through a cell of 1 nm^2.
-    to_cell = HBAR / (2 * ELEMENTARY_CHARGE) * NM2 / ELEMENTARY_CHARGE
-    per_current = {
-        name: (values / conductance * to_cell)[:, np.newaxis]
-        for name, values in zip(QUANTITIES[1:], torques, strict=True)
-    }
-    current = np.full((np.count_nonzero(inside), 1), NM2)
-    tmap = TorqueMap(angle=angle[inside], voltage=np.ones(1), charge_current=current, area=1.0, **per_current)
-    form = fit_slonczewski(tmap).forms[0]
-    return form.polarization, form.Lambda, form.epsilon_prime, form.damping_like_residual
+    return np.linspace(options.angle[0], options.angle[-1], CURVE_POINTS)
 
 
-def dataset(values, models, options, parts, area):
-    """All numbers: dims layers, angle, route (quantum transport and the models)."""
-    import numpy as np
-    import xarray as xr
-
-    from qtorque.validation.models import QUANTITIES
-    from qtorque.validation.samples import CONDUCTANCE_UNIT, TORKANCE_UNIT
-    from qtorque.validation.studies import LABELS
-
-    mean, error = mean_and_error(values)
-    routes = {QUANTUM: mean, **models}
-    variables = {}
-    for row, name in enumerate(QUANTITIES):
-        attributes = {"units": CONDUCTANCE_UNIT if row == 0 else TORKANCE_UNIT, "long_name": LABELS[name]}
-        if row:
-            attributes["long_name"] += ", per volt, sin(angle) removed"
-        curves = np.array([curve[row] for curve in routes.values()])
-        variables[name] = (("route", "angle"), curves, attributes)
-        at_each = attributes | {"long_name": attributes["long_name"] + ", at one thickness"}
-        variables[f"{name}_of_layers"] = (("layers", "angle"), values[:, row], at_each)
-        changed = attributes | {"long_name": attributes["long_name"] + ", change over the thicker half"}
-        variables[f"{name}_error"] = (("angle",), error[row], changed)
-        if row:
-            per_current = {"units": "hbar/2e", "long_name": f"{LABELS[name]}, per charge current, sin(angle) removed"}
-            variables[f"{name}_per_current"] = (
-                ("route", "angle"), np.array([curve[row] / curve[0] for curve in routes.values()]), per_current
-            )  # fmt: skip
-            at_each = per_current | {"long_name": per_current["long_name"] + ", at one thickness"}
-            variables[f"{name}_per_current_of_layers"] = (("layers", "angle"), values[:, row] / values[:, 0], at_each)
-    forms = np.array([slonczewski(curve, np.asarray(options.angle)) for curve in routes.values()])
-    texts = {
-        "polarization": "P of the Slonczewski form of torque per current",
-        "Lambda": "Lambda of the Slonczewski form of torque per current",
-        "epsilon_prime": "epsilon' of the Slonczewski form of torque per current",
-        "misfit": "largest misfit of the damping-like torque over its largest value",
-    }
-    for column, (name, text) in enumerate(texts.items()):
-        variables[name] = (("route",), forms[:, column], {"units": "1", "long_name": text})
-    return xr.Dataset(
-        variables,
-        coords={
-            "angle": ("angle", options.angle, {"units": "rad", "long_name": "angle between free and fixed magnet"}),
-            "layers": ("layers", options.layers, {"units": "monolayers", "long_name": "thickness of the spacer"}),
-            "route": ("route", list(routes), {"long_name": "what the numbers are from"}),
-        },
-        attrs={
-            "cell_area": area,
-            "cell_area_units": "nm^2",
-            "energy": options.energy,
-            "energy_units": "eV",
-            "momenta": parts.fixed.attributes["momenta"],
-            "most_channels": parts.most_channels,
-        },
-    )
-
-
-def comparisons_of(d, angle):
-    """Every model beside quantum transport, as `qtorque.validation` judges it."""
-    import numpy as np
-
-    from qtorque import validation
-    from qtorque.validation.models import QUANTITIES
-    from qtorque.validation.specular import NO_ISOTROPY, TOO_FEW
-    from qtorque.validation.studies import LABELS, NO_CORRECTION, WHOLE_TORQUE, whole_torque
-
-    assumptions = {validation.PER_MOMENTUM: "", validation.CIRCUIT: NO_ISOTROPY, validation.UNCORRECTED: NO_CORRECTION}
-    mean = np.array([d[name].sel(route=QUANTUM).values for name in QUANTITIES])
-    found = []
-    for row, name in enumerate(QUANTITIES):
-        kept = np.isfinite(mean[row])
-        part = {} if row == 0 else {"scale": whole_torque(mean, name)[kept], "scale_name": WHOLE_TORQUE}
-        found += [
-            validation.Comparison(
-                quantity=LABELS[name], unit=d[name].attrs["units"], model=model, coordinate="angle",
-                coordinate_unit="deg", at=np.rad2deg(angle)[kept], quantum=mean[row, kept],
-                quantum_error=d[f"{name}_error"].values[kept], found=d[name].sel(route=model).values[kept],
-                assumption=assumptions[model], regime=() if assumptions[model] else [TOO_FEW] * int(kept.sum()), **part,
-            )
-            for model in d["route"].values[1:].tolist()
-        ]  # fmt: skip
-    reference = validation.PER_MOMENTUM if validation.PER_MOMENTUM in d["route"].values else validation.CIRCUIT
-    return validation.judged(found, reference)
-
-
-def table(d, verdicts):
-    """The results as lines of Markdown."""
-    import numpy as np
-
-    from qtorque.validation.sections import summary_table
-
-    routes, degrees = d["route"].values.tolist(), np.rad2deg(d["angle"].values)
-    columns = [f"{x:.0f} deg" for x in degrees]
-
-    def rows(name, scale):
-        for route in routes:
-            cells = [f"{x / scale:.4f}" for x in d[name].sel(route=route).values]
-            if route == QUANTUM and f"{name}_error" in d:
-                cells = [f"{x} +- {e / scale:.4f}" for x, e in zip(cells, d[f"{name}_error"].values, strict=True)]
-            yield [route, *("" if "nan" in cell else cell for cell in cells)]
-
-    lines = []
-    for name, unit, scale in (
-        ("conductance", "1e15 Ohm^-1 m^-2", PRINTED),
-        ("damping_like", "1e15 (hbar/2e) Ohm^-1 m^-2", PRINTED),
-        ("field_like", "1e15 (hbar/2e) Ohm^-1 m^-2", PRINTED),
-        ("damping_like_per_current", "hbar/2e", 1.0),
-    ):
-        lines += [f"{d[name].attrs['long_name']} ({unit})", "", *_markdown(["", *columns], rows(name, scale)), ""]
-    forms = [
-        [route, *(f"{float(d[name].sel(route=route)):.4f}" for name in ("polarization", "Lambda", "epsilon_prime"))]
-        + [f"{100 * float(d['misfit'].sel(route=route)):.2g} %"]
-        for route in routes
-    ]
-    header = ["", "P", "Lambda", "epsilon'", "misfit"]
-    lines += ["Slonczewski form of the damping-like torque per current, free magnet", "", *_markdown(header, forms), ""]
-    summary = summary_table(verdicts)
-    return [*lines, summary.caption, "", *_markdown(list(summary.header), summary.rows)]
-
-
-def _markdown(header, rows):
-    """A table of texts as lines."""
-    return ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)]
-
-
-def remarks(d):
-    """What the reader of the table has to know beside it."""
-    layers = d["layers"].values
-    lines = [
-        f"Quantum transport is the mean over {layers[0]} to {layers[-1]} monolayers of a clean spacer, +- its change "
-        f"over the thicker half; {d.attrs['momenta']}."
-    ]
-    if d.attrs["most_channels"] > 1:
-        lines.append(
-            f"Circuit theory at every momentum is left out: a momentum has {d.attrs['most_channels']} channels, whose "
-            "phases a clean spacer does not randomise one by one."
-        )
-    return lines
-
-
-def estimate(systems, options, mesh):
+def estimate(systems, options, meshes):
     """A line about the work, and its seconds on one core, from some momenta in the thickest valve."""
+    import numpy as np
+
     import qtorque as qt
 
-    few = _stages.sample(mesh)
+    few = _stages.sample(meshes[0])
+    angle = np.clip(options.angle, END, np.pi - END)
     seconds = _stages.seconds_of(
-        lambda: qt.linear_torkance(systems[-1], angle=options.angle, kmesh=few, energy=options.energy)
+        lambda: qt.linear_torkance(systems[-1], angle=angle, kmesh=few, energy=options.energy)
     )
-    seconds *= len(systems) * mesh.size / few.size
-    text = f"valve: {len(systems)} thicknesses x {mesh.size} k-points x {len(options.angle)} angles"
+    momenta = sum(mesh.size for mesh in meshes)
+    seconds *= len(systems) * momenta / few.size
+    text = f"valve: {len(systems)} thicknesses x {momenta} k-points on two meshes x {len(options.angle)} angles"
     return f"{text}, about {seconds:.3g} s on one core", seconds
 
 
 def run(options, comm):
+    import numpy as np
+
     from qtorque import plot, store, validation
 
     begin = time.monotonic()
-    systems, fixed, free, mesh = parts_of(options)
+    systems, fixed, free, meshes = parts_of(options)
     configuration = _stages.configuration(options)
     force = command_line.may_replace(options, configuration)
     paths = command_line.output_files(options.output, ENDINGS, force)
     if options.dry_run:
         if _stages.is_root(comm):
-            _stages.report_dry_run([estimate(systems, options, mesh)], comm)
+            _stages.report_dry_run([estimate(systems, options, meshes)], comm)
         return
+    count, curve = len(options.angle), curve_angles(options)
+    every = np.array([*options.angle, *curve])
     with command_line.resumable(options, configuration, comm) as checkpoint:
         at = validation.Run(comm=comm, checkpoint=checkpoint, progress=not options.quiet)
-        parts = validation.valve_parts(fixed, free, kmesh=mesh, angle=options.angle, energy=options.energy, run=at)
-        models = models_of(parts, options.angle)
-        values = quantum(systems, options, mesh, comm, checkpoint, _stages.label(options, "valve"))
+        parts = [
+            validation.valve_parts(fixed, free, kmesh=mesh, angle=angle, energy=options.energy, run=at)
+            for mesh, angle in zip(meshes, (every, options.angle), strict=True)
+        ]
+        of_all, of_coarse = models_of(parts[0], every), models_of(parts[1], np.asarray(options.angle))
+        models = [{name: found[:, :count] for name, found in of_all.items()}, of_coarse]
+        # One mesh may meet several channels where the other does not.
+        models = [{name: model[name] for name in models[0] if name in models[1]} for model in models]
+        curves = {name: of_all[name][:, count:] for name in models[0]}
+        values = [
+            quantum(systems, options, mesh, part, comm, checkpoint, _stages.label(options, f"valve, {mesh!r}"))
+            for mesh, part in zip(meshes, parts, strict=True)
+        ]
+        shifted = max(
+            float(mesh.weights @ (part.shifted & (part.channels > 0)))
+            for mesh, part in zip(meshes, parts, strict=True)
+        )  # fmt: skip
         if _stages.is_root(comm):
-            d = dataset(values, models, options, parts, systems[0].area)
-            verdicts = comparisons_of(d, d["angle"].values)
+            d = _valve.dataset(values, models, curves, curve, options, parts, systems[0].area)
+            d = d.assign_attrs(shifted_weight=shifted)
+            verdicts = _valve.comparisons_of(d, models)
             origin = store.provenance(configuration, comm, wall_time=time.monotonic() - begin)
             data, numbers, text, picture, of_fixed, of_free = paths
-            lines = [*table(d, verdicts), "", *remarks(d)]
+            lines = [*_valve.table(d, verdicts), "", *_valve.remarks(d), *_stages.shifted_report(shifted)]
             section = validation.Section(title="spin valve", text="", comparisons=verdicts)
             store.save_dataset(d, data, force=force, provenance=origin)
             store.save_bytes(validation.as_csv([section]).encode(), numbers, force)
             store.save_bytes("\n".join([*lines, ""]).encode(), text, force)
             plot.save_figure(plot.spin_valve_torque(d), picture, force)
-            parts.fixed.save(of_fixed, force)
-            parts.free.save(of_free, force)
+            for magnet, path in ((parts[0].fixed, of_fixed), (parts[0].free, of_free)):
+                store.save_dataset(magnet.to_dataset(), path, force=force, provenance=origin)
             print(*lines, "", *validation.as_text([section]), _stages.written(paths), sep="\n")
+    _stages.end_for_shifted(shifted, comm)
 
 
 if __name__ == "__main__":
     parser = command_line.parser(__doc__, system="systems/co_cu_co_valve.py", output="results/co_cu_co")
     _stages.add_mesh(parser)
+    _stages.change_defaults(parser, kmesh="72")
     parser.add_argument(
-        "--symmetry", default="trigonal",
+        "--symmetry", default="trigonal", choices=SYMMETRIES,
         help="of the mesh (qt.kmesh): trigonal for (111), square for (001), rectangular for (110), or none; default "
         "trigonal",
     )  # fmt: skip
@@ -382,8 +331,8 @@ if __name__ == "__main__":
     )
     parser.add_argument(
         "--layers", type=_thickness.layer_counts, default=_thickness.layer_counts("4:15"),
-        help="thicknesses of the spacer, first:last or a,b,c; default 4:15",
+        help="thicknesses of the spacer, consecutive, first:last; default 4:15",
     )  # fmt: skip
-    parser.set_defaults(parameter="spacer_layers", kmesh=72)
+    parser.set_defaults(parameter="spacer_layers")
     parser.add_argument("--energy", type=command_line.number, default=0.0, help="eV; default 0, the Fermi energy")
     command_line.main(run, parser)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from scipy.interpolate import CubicSpline
 
 from qtorque.plot._figure import BLUE, GREEN, ORANGE, PURPLE, VERMILION, blank_figure
 
@@ -24,8 +23,6 @@ PANELS = (
 """Variable, unit and label of each panel."""
 RANGE = "range over these thicknesses"
 """Of the spacer; its label."""
-CURVE_POINTS = 181
-"""Of a line between the angles of a model."""
 
 
 def spin_valve_torque(d: xr.Dataset) -> Figure:
@@ -35,37 +32,39 @@ def spin_valve_torque(d: xr.Dataset) -> Figure:
     ----------
     d
         Result of drivers/valve_torque.py: `conductance`, `damping_like`, `field_like`, `damping_like_per_current`
-        (route, angle), the first route quantum transport; `..._of_layers` (layers, angle) of all four, `..._error`
-        (angle) of the first three; `Lambda` (route). Torques have sin(angle) removed, and are not a number at 0, pi.
+        (route, angle), the first route quantum transport; of all four `..._of_layers` (layers, angle), `..._error`
+        (route, angle) and `..._curve` (model, curve_angle); `Lambda`, `Lambda_error` (route). Torques have sin(angle)
+        removed, and are not a number at 0, pi.
 
     Returns
     -------
     Figure
         Points: mean over the thicknesses of the spacer with its error; shaded: the range over the thicknesses; lines:
-        splines through the models. Torques contain sin(angle).
+        the models. Torques contain sin(angle).
     """
     figure = blank_figure(8.6, 6.6)
     panels = figure.subplots(2, 2).ravel()
     routes, degrees = d["route"].values.tolist(), np.rad2deg(d["angle"].values)
     handles: dict = {}
     for letter, panel, (name, scale, label) in zip("abcd", panels, PANELS, strict=True):
-        sine = np.ones(len(degrees)) if name == "conductance" else np.sin(d["angle"].values)
 
-        def whole(values: xr.DataArray, sine=sine, scale=scale) -> np.ndarray:
+        def whole(values: xr.DataArray, angle: str, name=name, scale=scale) -> np.ndarray:
+            sine = 1.0 if name == "conductance" else np.sin(d[angle].values)
             return np.nan_to_num(values.values * sine) / scale
 
-        line = np.linspace(degrees[0], degrees[-1], CURVE_POINTS)
-        of_layers = whole(d[f"{name}_of_layers"])
+        of_layers = whole(d[f"{name}_of_layers"], "angle")
         handles[RANGE] = panel.fill_between(
             degrees, of_layers.min(axis=0), of_layers.max(axis=0), color="0.88", linewidth=0
         )
-        for (colour, dashes), route in zip(STYLES, routes[1:], strict=False):
-            curve = CubicSpline(degrees, whole(d[name].sel(route=route)))(line)
-            (handles[route],) = panel.plot(line, curve, color=colour, linestyle=dashes, linewidth=1.6)
-        error = whole(d[f"{name}_error"]) if f"{name}_error" in d else None
+        for (colour, dashes), model in zip(STYLES, routes[1:], strict=False):
+            curve = whole(d[f"{name}_curve"].sel(model=model), "curve_angle")
+            (handles[model],) = panel.plot(
+                np.rad2deg(d["curve_angle"].values), curve, color=colour, linestyle=dashes, linewidth=1.6
+            )
         handles[routes[0]] = panel.errorbar(
-            degrees, whole(d[name].sel(route=routes[0])), yerr=error, color="black", marker="o", markersize=4.5,
-            capsize=3, linestyle="none", zorder=5,
+            degrees, whole(d[name].sel(route=routes[0]), "angle"),
+            yerr=np.abs(whole(d[f"{name}_error"].sel(route=routes[0]), "angle")), color="black", marker="o",
+            markersize=4.5, capsize=3, linestyle="none", zorder=5,
         )  # fmt: skip
         panel.set(xlabel="angle (deg)", ylabel=label, xlim=(-4, 184))
         panel.set_xticks(np.arange(0, 181, 45))
@@ -76,8 +75,8 @@ def spin_valve_torque(d: xr.Dataset) -> Figure:
     layers = d["layers"].values
     thicknesses = f"mean over {layers[0]} to {layers[-1]} monolayers of spacer"
     texts = {RANGE: RANGE} | {
-        route: rf"{route}{f', {thicknesses}' if route == routes[0] else ''}, $\Lambda$ = {x:.2f}"
-        for route, x in zip(routes, d["Lambda"].values, strict=True)
+        route: rf"{route}{f', {thicknesses}' if route == routes[0] else ''}, $\Lambda$ = {x:.2f} $\pm$ {error:.2f}"
+        for route, x, error in zip(routes, d["Lambda"].values, d["Lambda_error"].values, strict=True)
     }
     shown = [routes[0], RANGE, *routes[1:]]
     figure.legend(

@@ -22,9 +22,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from qtorque.brillouin import KSet, kpoints
-from qtorque.diffusion import Multilayer, Reservoir, interface_from
-from qtorque.errors import InputError
-from qtorque.extraction import interface_parameters, without_sharvin_resistance
+from qtorque.diffusion import Multilayer, Reservoir
+from qtorque.errors import InputError, finite_number
+from qtorque.extraction import SPIN_FLIP_TOLERANCE, interface_parameters
 from qtorque.interfaces import InterfaceParameters
 from qtorque.parallel import map_chunks
 from qtorque.scattering import Scattering, solve
@@ -32,12 +32,14 @@ from qtorque.spin import PAULI, direction_at, su2
 from qtorque.stack import Stack
 from qtorque.torque import SMALL_SINE, decompose
 from qtorque.units import conductance_per_area, torkance_per_area
-from qtorque.validation.models import QUANTITIES, UP
-from qtorque.validation.specular import CLOSED
+from qtorque.validation.models import QUANTITIES, UP, magnets_of
+from qtorque.validation.specular import distribution
 from qtorque.validation.studies import Run
 
 CHUNK = 64
 """Momenta of one chunk of work; two slabs of nine orbitals take a second."""
+SAME_AREA = 1e-9
+"""Relative difference of the cells of two slabs that is rounding."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -51,14 +53,22 @@ class ValveParts:
     per_momentum : (quantities, angles) or None
         `QUANTITIES` of circuit theory at every momentum, summed; Ohm^-1 m^-2 and (hbar/2e) Ohm^-1 m^-2. None where a
         momentum has several channels, which a clean spacer does not mix and whose phases are not independent.
-    most_channels
-        Of the normal metal at one momentum, each spin.
+    channels : (k,)
+        Most open channels of a lead at every momentum, each spin.
+    shifted : (k,)
+        Which momenta sit on a band edge of either slab, and were solved `qtorque.scattering.BAND_EDGE_SHIFT` above it.
     """
 
     fixed: InterfaceParameters
     free: InterfaceParameters
     per_momentum: np.ndarray | None
-    most_channels: int
+    channels: np.ndarray
+    shifted: np.ndarray
+
+    @property
+    def most_channels(self) -> int:
+        """Of the normal metal at one momentum, each spin."""
+        return int(self.channels.max())
 
 
 def clean_valve(fixed: InterfaceParameters, free: InterfaceParameters, *, sharvin_corrected: bool = True) -> Multilayer:
@@ -71,18 +81,19 @@ def clean_valve(fixed: InterfaceParameters, free: InterfaceParameters, *, sharvi
         spacer, which is the node; on the other side the lead is the reservoir, and keeps it.
     sharvin_corrected
         False leaves the contact resistance of the spacer in.
+
+    Raises
+    ------
+    InputError
+        For parameters that are corrected already, or of cells of different area.
     """
-    if sharvin_corrected:
-        fixed = without_sharvin_resistance(fixed, corrected_sides=("right",))
-        free = without_sharvin_resistance(free, corrected_sides=("left",))
-    return Multilayer(
-        left=Reservoir(),
-        elements=[
-            interface_from(fixed, magnetization=UP, name="fixed"),
-            interface_from(free, magnetization=UP, name="free"),
-        ],
-        right=Reservoir(),
-    )
+    for name, p in (("fixed", fixed), ("free", free)):
+        if p.sharvin_corrected:
+            raise InputError(f"{name}=: Sharvin-corrected parameters; give scattering values (sharvin_corrected=False)")
+    if not np.isclose(fixed.area, free.area, rtol=SAME_AREA, atol=0):
+        raise InputError(f"free=: a cell of {free.area:.6g} nm^2 beside {fixed.area:.6g} nm^2; give one in-plane cell")
+    elements = list(magnets_of(fixed, free, sharvin_corrected=sharvin_corrected))
+    return Multilayer(left=Reservoir(), elements=elements, right=Reservoir())
 
 
 def incoherent_currents(fixed: Scattering, free: Scattering, angle: float) -> np.ndarray:
@@ -98,10 +109,18 @@ def incoherent_currents(fixed: Scattering, free: Scattering, angle: float) -> np
     Raises
     ------
     InputError
-        For magnetic leads, leads with several channels at a momentum, magnets that are not along z.
+        For magnetic leads, leads with several channels at a momentum, magnets that are not along z, slabs that flip
+        spins, slabs at different momenta or energies, an angle that is no number.
     """
+    angle = finite_number("angle", angle, "rad")
+    same = fixed.energy == free.energy and fixed.kset.shape == free.kset.shape
+    if not (same and all(np.array_equal(getattr(fixed.kset, x), getattr(free.kset, x)) for x in ("points", "weights"))):
+        raise InputError(
+            f"free=: solved at {free.energy:g} eV and {free.kset!r}, the fixed magnet at {fixed.energy:g} eV and "
+            f"{fixed.kset!r}; solve both at the same momenta"
+        )
     for s in (fixed, free):
-        if any(s.lead_magnetic) or s.open_channels.max() > 1:
+        if not all(s.lead_spins_equal) or s.open_channels.max() > 1:
             raise InputError(
                 f"a clean spacer is averaged for one normal channel at every momentum, not {s.open_channels.max()}; "
                 "take another facet, or circuit theory of the summed parameters"
@@ -109,16 +128,19 @@ def incoherent_currents(fixed: Scattering, free: Scattering, angle: float) -> np
         axis = s.magnet_axes[0]
         if axis is None or not np.array_equal(axis, UP):
             raise InputError(f"magnetization={axis!r} of a slab; leave it along z, angle= turns it")
+        flipped = max(float(s.probabilities(p, q)[:, [0, 1], [1, 0]].max()) for p in range(2) for q in range(2))
+        if flipped > SPIN_FLIP_TOLERANCE:
+            raise InputError(
+                f"a slab flips spins with the probability {flipped:.3g}, and angle= cannot turn its spin-orbit "
+                "coupling; leave spin_orbit out of the materials"
+            )
     U = su2(direction_at(angle, UP))
     r_left, r_back, t_in, t_back = (
         _spin_matrix(fixed, p, q) for p, q in ((0, 0), (1, 1), (1, 0), (0, 1))
     )  # fmt: skip
     r_free, t_free = (U @ _spin_matrix(free, p, q) @ U.conj().T for p, q in ((0, 0), (1, 0)))
     enters = t_in @ _dagger(t_in)
-    trip = r_back @ r_free
-    kernel = np.einsum("kab,kcd->kacbd", trip, trip.conj()).reshape(-1, 4, 4)
-    # A spin that never enters is never lost on its way either: the inverse leaves out what has no loss.
-    rho = (np.linalg.pinv(np.eye(4) - kernel, rcond=CLOSED) @ enters.reshape(-1, 4, 1)).reshape(-1, 2, 2)
+    rho = distribution(enters, r_back @ r_free)
     back = r_free @ rho @ _dagger(r_free)
     is_open = (fixed.open_channels[:, 0, 0] == 1)[:, None, None]
     left = is_open * (np.eye(2) - r_left @ _dagger(r_left)) - t_back @ back @ _dagger(t_back)
@@ -133,6 +155,8 @@ def incoherent_quantities(fixed: Scattering, free: Scattering, angle: Sequence[f
     but closes one spin, the coefficient at one momentum has a peak there as narrow as the transmission of that spin is
     small, and no mesh of momenta sums it. The torque itself vanishes.
     """
+    if len(angle) == 0:
+        raise InputError("angle=[]: give at least one angle in rad")
     return np.stack([_at_angle(fixed, free, float(a)) for a in angle], axis=1)
 
 
@@ -153,11 +177,13 @@ def valve_parts(
         k = kpoints(*kmesh.take(index))
         slabs = solve(fixed, energy=energy, kmesh=k), solve(free, energy=energy, kmesh=k)
         values = [interface_parameters(s, sharvin_corrected=False).to_dataset() for s in slabs]
-        most = max(int(s.open_channels.max()) for s in slabs)
-        return values, incoherent_quantities(*slabs, angle) if most <= 1 else None, most
+        channels = np.max([s.open_channels.max(axis=(1, 2)) for s in slabs], axis=0)
+        quantities = incoherent_quantities(*slabs, angle) if channels.max() <= 1 else None
+        return values, quantities, channels, slabs[0].shifted | slabs[1].shifted
 
     chunks = [range(start, min(start + CHUNK, kmesh.size)) for start in range(0, kmesh.size, CHUNK)]
-    values, quantities, most = zip(*map_chunks(one, chunks, **run.arguments("parts", "magnets alone")), strict=True)
+    found = map_chunks(one, chunks, **run.arguments(f"parts {kmesh!r}", f"magnets alone, {kmesh!r}"))
+    values, quantities, each_channels, each_shifted = zip(*found, strict=True)
     # Sums over some momenta add up; what belongs to all of them is in the attributes of each.
     parameters = [
         InterfaceParameters.from_dataset(
@@ -165,12 +191,13 @@ def valve_parts(
         )
         for each in zip(*values, strict=True)
     ]
-    several = max(most) > 1
+    channels = np.concatenate(each_channels)
     return ValveParts(
         fixed=parameters[0],
         free=parameters[1],
-        per_momentum=None if several else np.sum(quantities, axis=0),
-        most_channels=max(most),
+        per_momentum=None if channels.max() > 1 else np.sum(quantities, axis=0),
+        channels=channels,
+        shifted=np.concatenate(each_shifted),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qtorque.diffusion import Layer, Multilayer, Reservoir, angular_dependence, interface_from
+from qtorque.diffusion import Interface, Layer, Multilayer, Reservoir, angular_dependence, interface_from
 from qtorque.extraction import without_sharvin_resistance
 from qtorque.interfaces import InterfaceParameters
 from qtorque.units import ELEMENTARY_CHARGE, HBAR, conductance_per_area
@@ -23,6 +23,19 @@ def spacer_resistance(parameters: InterfaceParameters) -> float:
     return without_sharvin_resistance(parameters).AR_star
 
 
+def magnets_of(
+    fixed: InterfaceParameters, free: InterfaceParameters, *, sharvin_corrected: bool
+) -> tuple[Interface, Interface]:
+    """The two magnets of a valve as elements, freed from the contact resistance on the side of the spacer if asked."""
+    if sharvin_corrected:
+        fixed = without_sharvin_resistance(fixed, corrected_sides=("right",))
+        free = without_sharvin_resistance(free, corrected_sides=("left",))
+    return (
+        interface_from(fixed, magnetization=UP, name="fixed"),
+        interface_from(free, magnetization=UP, name="free"),
+    )
+
+
 def valve(
     fixed: InterfaceParameters, free: InterfaceParameters, spacer: Layer, *, sharvin_corrected: bool = True
 ) -> Multilayer:
@@ -31,18 +44,8 @@ def valve(
     The parameters are scattering values of the slabs between normal leads. On the side of the spacer, which is
     diffusive, they are freed from the contact resistance; on the other side the lead is the reservoir, and keeps it.
     """
-    if sharvin_corrected:
-        fixed = without_sharvin_resistance(fixed, corrected_sides=("right",))
-        free = without_sharvin_resistance(free, corrected_sides=("left",))
-    return Multilayer(
-        left=Reservoir(),
-        elements=[
-            interface_from(fixed, magnetization=UP, name="fixed"),
-            spacer,
-            interface_from(free, magnetization=UP, name="free"),
-        ],
-        right=Reservoir(),
-    )
+    first, last = magnets_of(fixed, free, sharvin_corrected=sharvin_corrected)
+    return Multilayer(left=Reservoir(), elements=[first, spacer, last], right=Reservoir())
 
 
 def without_transmission(parameters: InterfaceParameters) -> InterfaceParameters:
