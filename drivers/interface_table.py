@@ -6,15 +6,19 @@
 
 For each normal metal/magnet(facet): Sharvin conductances, G_up, G_dn and g_mix as scattering gives them and without
 the contact resistance of the leads (Schep), AR* and gamma, polarization; all per area of the normal metal's cell. The
-mesh of in-plane momenta grows until G_up, G_dn and Re g_mix stay within --tolerance and Im g_mix within
-1e13 Ohm^-1 m^-2; the error in the table is the largest difference to the two meshes before. The metals are those of
-`python -m qtorque materials`, with bulk on-site levels and a common Fermi level.
+mesh of in-plane momenta grows until G_up, G_dn and Re g_mix differ by less than --tolerance from both meshes before and
+Im g_mix by less than 1e13 Ohm^-1 m^-2. The error of a number is its largest difference to these two meshes, and not
+relatively less than the largest of G_up, G_dn and Re g_mix; of corrected numbers, than the largest of all. The metals
+are those of `python -m qtorque materials`, with bulk on-site levels and a common Fermi level. Published ranges are left
+out where --file replaces a metal.
 
 Writes PREFIX_table.md, .csv, .nc and .png; PREFIX_films.png, the reflected and transmitted mixing conductance of films
-N|F|N versus thickness (--films); PREFIX_zone.png, g_mix over the in-plane zone (--zone-kmesh). --neutral adds rigid
-layer shifts that keep both metals neutral, --rough an interface of two alloyed layers in a supercell.
+N|F|N versus thickness (--films); PREFIX_zone.png, g_mix over the in-plane zone on the third mesh (--no-zone: none).
+--neutral adds rigid layer shifts that keep both metals neutral, --rough an interface of two alloyed layers in a
+supercell.
 """
 
+import argparse
 import csv
 import io
 import time
@@ -25,8 +29,12 @@ import _thickness
 
 from qtorque import command_line
 
+SAMPLE = 8
+"""Points a side of the mesh on which a dry run measures."""
 FEMTO = 1e-15
 """Ohm m^2; the unit of AR* in the tables."""
+UNIT = "1e15 Ohm^-1 m^-2"
+"""Of conductances in the tables, qtorque.interface_table.TABLE_UNIT."""
 
 
 def film_thicknesses(text):
@@ -36,7 +44,7 @@ def film_thicknesses(text):
 
 def endings(options):
     """Of the files that these options make: the table first."""
-    extra = (["_films.png"] if options.films else []) + (["_zone.png"] if options.zone_kmesh else [])
+    extra = (["_films.png"] if options.films else []) + (["_zone.png"] if options.zone else [])
     return ["_table.md", "_table.csv", "_table.nc", "_table.png", *extra]
 
 
@@ -45,6 +53,7 @@ def one_interface(interface, sizes, options, *, comm=None, checkpoint=None):
     import xarray as xr
 
     from qtorque import interface_table as table
+    from qtorque import interface_variants as variants
     from qtorque.metal_interfaces import clean_stack
 
     shared = {"comm": comm, "checkpoint": checkpoint, "progress": _stages.label(options, interface.label)}
@@ -52,123 +61,158 @@ def one_interface(interface, sizes, options, *, comm=None, checkpoint=None):
     found = table.converged_interface(stack, sizes=sizes, tolerance=options.tolerance, **shared)
     parts = [table.row(interface, found)]
     if options.films:
-        parts.append(table.film_columns(interface, options.films, size=options.film_kmesh, **shared))
-    if options.zone_kmesh:
-        parts.append(table.zone_columns(stack, size=options.zone_kmesh, **shared))
+        parts.append(variants.film_columns(interface, options.films, size=options.film_kmesh, **shared))
+    if options.zone:
+        parts.append(variants.zone_columns(stack, found.zone_mesh, found.zone_mixing))
     if options.neutral:
         size = options.neutral_kmesh
-        parts.append(table.neutral_columns(interface, found.mesh, layers=options.neutral, size=size, **shared))
+        parts.append(variants.neutral_columns(interface, found.mesh, layers=options.neutral, size=size, **shared))
     if options.rough:
         sampling = {"configurations": options.configurations, "size": options.rough_kmesh, "seed": options.seed}
-        parts.append(table.rough_columns(interface, options.rough, **sampling, **shared))
+        parts.append(variants.rough_columns(interface, options.rough, **sampling, **shared))
     return xr.merge(parts)
+
+
+def in_table(x):
+    """An array or number in Ohm^-1 m^-2 in the unit of the tables."""
+    from qtorque.interface_table import TABLE_UNIT
+
+    return x / TABLE_UNIT
 
 
 def published_text(bounds):
     """A published range in 1e15 Ohm^-1 m^-2, empty where there is none."""
-    low, high = (float(x) / 1e15 for x in bounds)
+    low, high = (float(in_table(x)) for x in bounds)
     if low != low:
         return ""
     return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
 
 
-def records(d):
-    """One dictionary of heading with unit -> number or text for each interface, for the CSV file."""
-    unit = "1e15 Ohm^-1 m^-2"
-    found = []
-    for label in d["interface"].values:
-        at = d.sel(interface=label)
-        up, down = (at.sel(spin=spin) for spin in ("up", "down"))
-        record = {
-            "interface": str(label),
-            f"Sharvin N ({unit})": float(at["sharvin_normal"]) / 1e15,
-            f"Sharvin F up ({unit})": float(up["sharvin_magnet"]) / 1e15,
-            f"Sharvin F down ({unit})": float(down["sharvin_magnet"]) / 1e15,
+def both_spins(row, name):
+    """(heading, number) of up and down of a variable over spin, in the unit of the tables."""
+    return [(spin, float(in_table(row[name].sel(spin=spin)))) for spin in ("up", "down")]
+
+
+def both_parts(row, name):
+    """(heading, number) of the real and the imaginary part of a variable, in the unit of the tables."""
+    g = complex(in_table(row[name]))
+    return [("Re", g.real), ("Im", g.imag)]
+
+
+def four(row, ending="", prefix="", wording="{}"):
+    """heading with unit -> number of G up, G down, Re g_mix and Im g_mix."""
+    numbers = [(f"G {spin}", x) for spin, x in both_spins(row, f"{prefix}conductance{ending}")]
+    numbers += [(f"{part} g_mix", x) for part, x in both_parts(row, f"{prefix}g_mix{ending}")]
+    return {f"{wording.format(quantity)} ({UNIT})": x for quantity, x in numbers}
+
+
+def record(row):
+    """heading with unit -> number or text of an interface, for the CSV file."""
+    sharvin = both_spins(row, "sharvin_magnet")
+    sharvin_error = both_spins(row, "sharvin_magnet_k_error")
+    found = {
+        "interface": str(row["interface"].values),
+        f"Sharvin N ({UNIT})": float(in_table(row["sharvin_normal"])),
+        **{f"Sharvin F {spin} ({UNIT})": x for spin, x in sharvin},
+        **four(row),
+        **four(row, "_corrected", wording="{} corrected"),
+        "AR* (fOhm m^2)": float(row["AR_star"]) / FEMTO,
+        "gamma (1)": float(row["gamma"]),
+        "polarization (1)": float(row["polarization"]),
+        f"k error of Sharvin N ({UNIT})": float(in_table(row["sharvin_normal_k_error"])),
+        **{f"k error of Sharvin F {spin} ({UNIT})": x for spin, x in sharvin_error},
+        **four(row, "_k_error", wording="k error of {}"),
+        **four(row, "_corrected_k_error", wording="k error of {} corrected"),
+        "k error of AR* (fOhm m^2)": float(row["AR_star_k_error"]) / FEMTO,
+        "k error of gamma (1)": float(row["gamma_k_error"]),
+        "k error of polarization (1)": float(row["polarization_k_error"]),
+        "mesh (points a side)": int(row["mesh"]),
+        "converged (1 or 0)": int(row["converged"]),
+    }
+    for name, bounds in zip(("G up", "G down", "Re g_mix", "|Im g_mix|"), published_bounds(row), strict=True):
+        for which, x in zip(("lowest", "highest"), bounds, strict=True):
+            found[f"published {name}, {which} ({UNIT})"] = "" if x != x else float(in_table(x))
+    found |= {"trust N": str(row["trust_normal"].values), "trust F": str(row["trust_magnet"].values)}
+    if "neutral_g_mix" in row:
+        found |= four(row, prefix="neutral_", wording="{}, neutral")
+        found |= {
+            "neutral: layers of each metal (monolayers)": int(row["neutral_layers"]),
+            "neutral: mesh of the count (points a side)": int(row["neutral_mesh"]),
+            "neutral: converged (1 or 0)": int(row["neutral_converged"]),
+            "neutral: residual (electrons per cell)": float(row["neutral_residual"]),
+            "neutral: mesh error (electrons per cell)": float(row["neutral_mesh_error"]),
+            "neutral: excess in the leads (electrons per cell)": float(row["neutral_lead_excess"]),
         }
-        for name, heading in (("", ""), ("_corrected", " corrected")):
-            g = complex(at[f"g_mix{name}"]) / 1e15
-            record |= {
-                f"G up{heading} ({unit})": float(up[f"conductance{name}"]) / 1e15,
-                f"G down{heading} ({unit})": float(down[f"conductance{name}"]) / 1e15,
-                f"Re g_mix{heading} ({unit})": g.real,
-                f"Im g_mix{heading} ({unit})": g.imag,
-            }
-        error = complex(at["g_mix_k_error"]) / 1e15
-        record |= {
-            "AR* (fOhm m^2)": float(at["AR_star"]) / FEMTO,
-            "gamma (1)": float(at["gamma"]),
-            "polarization (1)": float(at["polarization"]),
-            f"k error of G up ({unit})": float(up["conductance_k_error"]) / 1e15,
-            f"k error of G down ({unit})": float(down["conductance_k_error"]) / 1e15,
-            f"k error of Re g_mix ({unit})": error.real,
-            f"k error of Im g_mix ({unit})": error.imag,
-            "mesh (points a side)": int(at["mesh"]),
-            "converged (1 or 0)": int(at["converged"]),
-            f"published G up ({unit})": published_text(up["published_conductance"]),
-            f"published G down ({unit})": published_text(down["published_conductance"]),
-            f"published Re g_mix ({unit})": published_text(at["published_g_mix_real"]),
-            f"published |Im g_mix| ({unit})": published_text(at["published_g_mix_imag_size"]),
-            "trust N": str(at["trust_normal"].values),
-            "trust F": str(at["trust_magnet"].values),
+    if "rough_g_mix" in row:
+        found |= four(row, prefix="rough_", wording="{}, rough")
+        found |= four(row, "_error", prefix="rough_", wording="standard error of {}, rough")
+        found |= four(row, "_clean", prefix="rough_", wording="{}, clean on the mesh of rough")
+        found |= {
+            "rough: cell (sites a side)": int(row["rough_cells"]),
+            "rough: configurations (1)": int(row["rough_configurations"]),
+            "rough: mesh (points a side)": int(row["rough_mesh"]),
         }
-        for kind in ("neutral", "rough"):
-            if f"{kind}_g_mix" in at:
-                g = complex(at[f"{kind}_g_mix"]) / 1e15
-                record |= {
-                    f"G up, {kind} ({unit})": float(up[f"{kind}_conductance"]) / 1e15,
-                    f"G down, {kind} ({unit})": float(down[f"{kind}_conductance"]) / 1e15,
-                    f"Re g_mix, {kind} ({unit})": g.real,
-                    f"Im g_mix, {kind} ({unit})": g.imag,
-                }
-        found.append(record)
     return found
 
 
 def csv_text(d):
-    """The table as comma-separated values, units in the headings."""
-    rows, text = records(d), io.StringIO()
+    """The table as comma-separated values, units in the headings, one number in a cell."""
+    rows, text = [record(row) for row in rows_of(d)], io.StringIO()
     writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
     writer.writeheader()
     writer.writerows({k: f"{x:.7g}" if isinstance(x, float) else x for k, x in row.items()} for row in rows)
     return text.getvalue()
 
 
+def rows_of(d):
+    """The interfaces of a table one by one."""
+    return [d.sel(interface=label) for label in d["interface"].values]
+
+
+def published_bounds(row):
+    """(lowest, highest) of G_up, G_dn, Re g_mix and the size of Im g_mix."""
+    further = (row["published_g_mix_real"].values, row["published_g_mix_imag_size"].values)
+    return [*row["published_conductance"].transpose("spin", "bound").values, *further]
+
+
 def markdown(d):
     """The lines of the tables: scattering values beside published ones, corrected values, what options added."""
-    rows = [d.sel(interface=label) for label in d["interface"].values]
+    rows = rows_of(d)
+    heads = ["interface", "Sharvin N", "G_up", "G_dn", "Re g_mix", "Im g_mix", "error", "mesh", "parameters"]
     lines = [
-        "Clean interfaces, 1e15 Ohm^-1 m^-2 per area of the normal metal's cell and spin; published ranges in "
-        "brackets. The error is that of the sum over k: relative, the largest of G_up, G_dn and Re g_mix; absolute of "
-        "Im g_mix.",
+        f"Clean interfaces, {UNIT} per area of the normal metal's cell and spin; published ranges in brackets. The "
+        "error is that of the sum over k: relative, the largest of G_up, G_dn and Re g_mix; absolute of Im g_mix.",
+        "",
+        *table_lines(heads, [scattering_cells(row) for row in rows]),
+        "",
+        "Without the contact resistance of the leads (Schep), which are the Sharvin N above and the Sharvin F here; P "
+        "is that of the scattering values. The error is relative, the largest of G_up, G_dn, Re g_mix and AR*.",
         "",
     ]
-    heads = (
-        "interface",
-        "Sharvin N",
-        "Sharvin F",
-        "G_up",
-        "G_dn",
-        "Re g_mix",
-        "Im g_mix",
-        "error",
-        "mesh",
-        "parameters",
-    )
-    lines += table_lines(heads, [scattering_cells(row) for row in rows])
-    lines += ["", "Without the contact resistance of the leads (Schep); P is that of the scattering values.", ""]
-    heads = ("interface", "G_up", "G_dn", "Re g_mix", "Im g_mix", "AR* (fOhm m^2)", "gamma", "P")
-    lines += table_lines(heads, [corrected_cells(row) for row in rows])
-    for kind, what in (
-        ("neutral", "With neutral layers (rigid shifts)"),
-        ("rough", "Two alloyed layers, mean over configurations"),
-    ):
-        if f"{kind}_g_mix" in d:
-            heads = ("interface", "G_up", "G_dn", "Re g_mix", "Im g_mix")
-            lines += ["", f"{what}; the clean interface in brackets.", ""]
-            lines += table_lines(heads, [changed_cells(row, kind) for row in rows])
-    sources = {str(row["published_source"].values): str(row["published_trust"].values) for row in rows}
-    lines += ["", *(f"Published: {source} ({trust})." for source, trust in sources.items() if source)]
-    return lines
+    heads = ["interface", "Sharvin F up", "Sharvin F dn", "G_up", "G_dn", "Re g_mix", "Im g_mix"]
+    lines += table_lines([*heads, "AR* (fOhm m^2)", "gamma", "P", "error"], [corrected_cells(row) for row in rows])
+    heads = ["interface", "G_up", "G_dn", "Re g_mix", "Im g_mix"]
+    if "neutral_g_mix" in d:
+        n, mesh = (int(rows[0][f"neutral_{name}"]) for name in ("layers", "mesh"))
+        lines += [
+            "",
+            f"With {n} neutral layers of each metal (rigid shifts, charge counted on a mesh of {mesh} x {mesh}); the "
+            "clean interface in brackets. Electrons per cell: the largest excess that a shifted layer keeps, the same "
+            "on a mesh finer by a half, and that of the unshifted layers beside them.",
+            "",
+            *table_lines([*heads, "excess", "finer mesh", "beside"], [neutral_cells(row) for row in rows]),
+        ]
+    if "rough_g_mix" in d:
+        cells, count, mesh = (int(rows[0][f"rough_{name}"]) for name in ("cells", "configurations", "mesh"))
+        lines += [
+            "",
+            f"Two alloyed layers, mean +- standard error of {count} configurations of {cells} x {cells} sites on a "
+            f"mesh of {mesh} x {mesh}; the clean interface on the mesh that the supercell folds in brackets.",
+            "",
+            *table_lines(heads, [rough_cells(row) for row in rows]),
+        ]
+    sources = dict.fromkeys(str(row["published_source"].values) for row in rows)
+    return [*lines, "", *(f"Published: {source}." for source in sources if source)]
 
 
 def table_lines(heads, rows):
@@ -176,99 +220,116 @@ def table_lines(heads, rows):
     return [f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *rows)]
 
 
-def conductances(row, name=""):
-    """G_up, G_dn, Re and Im g_mix in 1e15 Ohm^-1 m^-2; `name` puts brackets of another kind of interface around it."""
-    g = complex(row[f"{name}g_mix"]) / 1e15
-    return [*(row[f"{name}conductance"].values / 1e15).tolist(), g.real, g.imag]
+def conductances(row, prefix="", ending=""):
+    """G_up, G_dn, Re and Im g_mix in the unit of the tables."""
+    return list(four(row, ending, prefix).values())
+
+
+def name_of(row):
+    return str(row["interface"].values)
 
 
 def scattering_cells(row):
-    from qtorque.interface_table import row_error
+    from qtorque.interface_table import relative_error
 
-    sharvin = row["sharvin_magnet"].values / 1e15
-    bounds = [*row["published_conductance"].values, row["published_g_mix_real"], row["published_g_mix_imag_size"]]
-    published = [published_text(getattr(x, "values", x)) for x in bounds]
+    published = [published_text(bounds) for bounds in published_bounds(row)]
     published[3] = f"size {published[3]}" if published[3] else ""
     cells = [f"{x:.3f}" + (f" ({p})" if p else "") for x, p in zip(conductances(row), published, strict=True)]
-    relative, imaginary = row_error(row)
-    error = f"{100 * relative:.1f} %, {imaginary / 1e15:.3f}" + ("" if int(row["converged"]) else ", NOT CONVERGED")
+    relative = relative_error(row, ("conductance", "g_mix"))
+    imaginary = complex(in_table(row["g_mix_k_error"])).imag
+    error = f"{100 * relative:.2g} %; Im {imaginary:.1g}" + ("" if int(row["converged"]) else ", NOT CONVERGED")
     trust = "/".join(str(row[f"trust_{metal}"].values) for metal in ("normal", "magnet"))
-    label, mesh = str(row["interface"].values), int(row["mesh"])
-    both = f"{sharvin[0]:.3f}, {sharvin[1]:.3f}"
-    return [label, f"{float(row['sharvin_normal']) / 1e15:.3f}", both, *cells, error, str(mesh), trust]
+    sharvin = f"{float(in_table(row['sharvin_normal'])):.3f}"
+    return [name_of(row), sharvin, *cells, error, str(int(row["mesh"])), trust]
 
 
 def corrected_cells(row):
-    g = complex(row["g_mix_corrected"]) / 1e15
-    values = [*(row["conductance_corrected"].values / 1e15), g.real, g.imag, float(row["AR_star"]) / FEMTO]
-    values += [float(row["gamma"]), float(row["polarization"])]
-    return [str(row["interface"].values), *(f"{x:.3f}" for x in values)]
+    from qtorque.interface_table import relative_error
+
+    values = [x for _, x in both_spins(row, "sharvin_magnet")] + conductances(row, ending="_corrected")
+    values += [float(row["AR_star"]) / FEMTO, float(row["gamma"]), float(row["polarization"])]
+    relative = relative_error(row, ("conductance_corrected", "g_mix_corrected", "AR_star"))
+    return [name_of(row), *(f"{x:.3f}" for x in values), f"{100 * relative:.2g} %"]
 
 
-def changed_cells(row, kind):
-    found = conductances(row, f"{kind}_")
-    beside = conductances(row)
-    errors = [""] * 4
-    if kind == "rough":
-        g, error = complex(row["rough_g_mix_clean"]) / 1e15, complex(row["rough_g_mix_error"]) / 1e15
-        beside = [*(row["rough_conductance_clean"].values / 1e15), g.real, g.imag]
-        both = [*(row["rough_conductance_error"].values / 1e15), error.real, error.imag]
-        errors = [f" +- {x:.3f}" for x in both]
-    cells = [f"{x:.3f}{e} ({y:.3f})" for x, e, y in zip(found, errors, beside, strict=True)]
-    return [str(row["interface"].values), *cells]
+def neutral_cells(row):
+    cells = [f"{x:.3f} ({y:.3f})" for x, y in zip(conductances(row, "neutral_"), conductances(row), strict=True)]
+    excess, finer, beside = (float(row[f"neutral_{name}"]) for name in ("residual", "mesh_error", "lead_excess"))
+    verdict = "" if int(row["neutral_converged"]) else ", NOT NEUTRAL"
+    return [name_of(row), *cells, f"{excess:.1g}{verdict}", f"{finer:.1g}", f"{beside:.1g}"]
+
+
+def rough_cells(row):
+    columns = (conductances(row, "rough_", ending) for ending in ("", "_error", "_clean"))
+    return [name_of(row), *(f"{x:.3f} +- {e:.3f} ({y:.3f})" for x, e, y in zip(*columns, strict=True))]
 
 
 def estimates(interfaces, sizes, options):
     """(line, seconds on one core) of each interface, from a small mesh."""
     import qtorque as qt
     from qtorque.interface_table import MESHES_COMPARED, on_mesh
+    from qtorque.magnetic_films import film_conductances
     from qtorque.metal_interfaces import clean_stack, film_stack, mesh_symmetry, rough_stack
 
-    def seconds_a_momentum(stack):
-        mesh = qt.kmesh(8, symmetry=mesh_symmetry(stack))
-        return _stages.seconds_of(lambda: on_mesh(stack, mesh)) / mesh.size
+    def seconds_a_momentum(work):
+        # Without a symmetry, which would have to be looked at and take longer than so few momenta.
+        mesh = qt.kmesh(SAMPLE)
+        return _stages.seconds_of(lambda: work(mesh)) / mesh.size
+
+    def momenta(sizes, symmetry):
+        return sum(qt.kmesh(n, symmetry=symmetry).size for n in sizes)
 
     works = []
     for interface in interfaces:
         stack = clean_stack(interface)
         symmetry = mesh_symmetry(stack)
-        momenta = sum(qt.kmesh(n, symmetry=symmetry).size for n in sizes[:MESHES_COMPARED])
-        momenta += qt.kmesh(options.zone_kmesh, symmetry=symmetry).size if options.zone_kmesh else 0
-        seconds = seconds_a_momentum(stack) * momenta
+        each = seconds_a_momentum(lambda mesh, stack=stack: on_mesh(stack, mesh))
+        count = momenta(sizes[:MESHES_COMPARED], symmetry)
+        most = momenta(sizes, symmetry)
+        seconds = each * count
         if options.films:
-            each = sum(qt.kmesh(n, symmetry=symmetry).size for n in (options.film_kmesh, options.film_kmesh * 2 // 3))
-            middle = film_stack(interface, options.films[len(options.films) // 2])
-            seconds += len(options.films) * each * seconds_a_momentum(middle)
+            films = [film_stack(interface, n) for n in options.films]
+            n = options.film_kmesh
+            per_momentum = seconds_a_momentum(lambda mesh, films=films: film_conductances(films, [mesh]))
+            seconds += momenta((n // 2, n * 3 // 4, n), symmetry) * per_momentum
         if options.rough:
-            each = qt.kmesh(options.rough_kmesh, symmetry="inversion").size
             rough = rough_stack(interface, options.rough, configuration=0)
-            seconds += options.configurations * each * seconds_a_momentum(rough)
-        more = "; neutral layers, which are not in it, take about as long" if options.neutral else ""
-        works.append(
-            (f"{interface.label}: {momenta} k-points or more, about {seconds:.3g} s on one core{more}", seconds)
-        )
+            of_rough = _stages.seconds_of(lambda rough=rough: on_mesh(rough, qt.kmesh(1)))
+            own = momenta((options.rough_kmesh,), "inversion")
+            folded = momenta((options.rough_kmesh * options.rough,), "inversion")
+            seconds += options.configurations * own * of_rough + folded * each
+        more = f" or more ({most} at most)" + ("; neutral layers come on top" if options.neutral else "")
+        works.append((f"{interface.label}: about {seconds:.3g} s on one core, {count} k-points{more}", seconds))
     return works
 
 
 def check(options):
     """The interfaces and the sizes of the meshes; refuses options that make no sense."""
     import qtorque as qt
-    from qtorque.interface_table import mesh_sizes
-    from qtorque.metal_interfaces import read_interfaces
+    from qtorque.interface_table import mesh_sizes, require_metals
+    from qtorque.interface_variants import SMALLEST_ALLOY, SMALLEST_FILM_MESH
+    from qtorque.metal_interfaces import clean_stack, read_interfaces
 
-    for name, least in (("film_kmesh", 3), ("neutral_kmesh", 2), ("rough_kmesh", 1), ("configurations", 2)):
+    smallest = {"film_kmesh": SMALLEST_FILM_MESH, "neutral_kmesh": 2, "rough_kmesh": 1, "configurations": 2}
+    for name, least in smallest.items():
         if getattr(options, name) < least:
             raise qt.InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: give {least} or more")
-    for name in ("zone_kmesh", "neutral", "rough", "seed"):
+    for name in ("neutral", "rough", "seed"):
         if getattr(options, name) < 0:
             raise qt.InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: give a number from 0 on")
-    if options.rough == 1:
-        raise qt.InputError("--rough 1: an alloy needs 2 or more sites a side")
+    if 0 < options.rough < SMALLEST_ALLOY:
+        raise qt.InputError(f"--rough {options.rough}: a random alloy needs {SMALLEST_ALLOY} sites a side; 0 for none")
     if not 0 < options.tolerance < 1:
         raise qt.InputError(f"--tolerance {options.tolerance:g}: give a relative error between 0 and 1")
     rule = {"geometric": qt.geometric_mean, "arithmetic": qt.arithmetic_mean}[options.hopping]
     interfaces = read_interfaces(options.interfaces, unlike_hopping=rule, file=options.file)
-    return interfaces, mesh_sizes(options.coarsest, options.finest)
+    sizes = mesh_sizes(options.coarsest, options.finest)
+    for interface in interfaces:
+        try:
+            require_metals(clean_stack(interface))
+        except qt.InputError as error:
+            raise qt.InputError(f"--interfaces: {interface.label}: {error}") from None
+    return interfaces, sizes
 
 
 def run(options, comm):
@@ -301,7 +362,7 @@ def run(options, comm):
             store.save_dataset(d, paths[2], force=force, provenance=origin)
             figures = [plot.interface_conductances(d)]
             figures += [plot.film_mixing(d)] if options.films else []
-            figures += [plot.mixing_in_zone(d)] if options.zone_kmesh else []
+            figures += [plot.mixing_in_zone(d)] if options.zone else []
             for figure, path in zip(figures, paths[3:], strict=True):
                 plot.save_figure(figure, path, force)
             print(*lines, "", ", ".join(seconds), _stages.written(paths), sep="\n")
@@ -327,20 +388,23 @@ if __name__ == "__main__":
         ("--coarsest", 48, "points a side of the first mesh, even"),
         ("--finest", 384, "points a side of the finest mesh that is tried"),
         ("--film-kmesh", 96, "points a side of the mesh for films"),
-        ("--zone-kmesh", 96, "points a side of the maps over the zone, 0 for none"),
         ("--neutral", 0, "layers of each metal that are kept neutral, 0 for none"),
         ("--neutral-kmesh", 16, "points a side of the mesh on which charge is counted"),
         (
             "--rough",
             0,
-            "sites a side of a rough supercell (2: an ordered alloy, 3: a random one), 0 for none",
+            "sites a side of a rough supercell, 3 or more, 0 for none",
         ),
         ("--rough-kmesh", 12, "points a side of the mesh of the supercell"),
         ("--configurations", 4, "of the rough interface"),
         ("--seed", 1, "of the rough interface"),
     ):
         parser.add_argument(name, type=int, default=value, help=f"{text}; default {value}", metavar="N")
+    films = "1,2,3,4,6,8,10"
     parser.add_argument(
-        "--films", type=film_thicknesses, default="1:10", help="monolayers, first:last, a,b,c or none; default 1:10"
+        "--films", type=film_thicknesses, default=films, help=f"monolayers, first:last, a,b,c or none; default {films}"
+    )
+    parser.add_argument(
+        "--zone", action=argparse.BooleanOptionalAction, default=True, help="maps of g_mix over the zone; default yes"
     )
     command_line.main(run, parser)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         transmission,
         transmitted_mixing_conductance,
     )
+    from qtorque.electron_counts import layer_charges
     from qtorque.errors import InputError
     from qtorque.evanescent import complex_bands
     from qtorque.extraction import interface_parameters, without_sharvin_resistance
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from qtorque.linear_response import k_resolved_torkance, linear_torkance
     from qtorque.materials import Material, arithmetic_mean, geometric_mean, single_band, slater_koster
     from qtorque.metal_interfaces import mesh_symmetry
-    from qtorque.neutrality import layer_charges, neutral
+    from qtorque.neutrality import neutral
     from qtorque.plain_kwant import kwant_script
     from qtorque.scattering import Scattering, solve
     from qtorque.spin_hall import anomalous_hall_conductivity, spin_hall_conductivity, spin_hall_symmetry
@@ -82,7 +83,7 @@ _HOME = {
     "single_band": "materials",
     "slater_koster": "materials",
     "mesh_symmetry": "metal_interfaces",
-    "layer_charges": "neutrality",
+    "layer_charges": "electron_counts",
     "neutral": "neutrality",
     "kwant_script": "plain_kwant",
     "Scattering": "scattering",

@@ -1,9 +1,9 @@
 """Interfaces between real metals as rows of a table: conductances, mixing conductance, what both are without contacts.
 
 A row is a `Dataset` in SI per area of the normal metal's in-plane cell (the normal metal is the left lead). Sums over k
-are taken on meshes of n, 3n/2, 2n, 3n, ... points a side until the last three agree; the largest difference between the
-finest and the two before it is the error stated, of every column. It is that of the coarser meshes, so the finest is as
-a rule better. Up is the majority of the magnet.
+are taken on meshes of n, 3n/2, 2n, 3n, ... points a side until the last three agree. The error stated of a column is
+the largest difference between the finest mesh and the two before it, and no less than the largest relative error of its
+group: meshes agree on one column by accident, hardly on all. Up is the majority of the magnet.
 """
 
 from __future__ import annotations
@@ -16,25 +16,16 @@ import numpy as np
 import xarray as xr
 
 from qtorque.bloch import as_layered
-from qtorque.brillouin import KMesh, interleaved_chunks, kmesh, kpoints
-from qtorque.conductances import mixing_conductance
+from qtorque.brillouin import KMesh, interleaved_chunks, kmesh, kpoints, require_symmetry
+from qtorque.conductances import mixing_conductance, transmission, transmitted_mixing_conductance
 from qtorque.errors import InputError
 from qtorque.extraction import interface_parameters, without_sharvin_resistance
 from qtorque.interfaces import OF_TWO_NORMAL_LEADS, InterfaceParameters
 from qtorque.materials import read_parameters
-from qtorque.metal_interfaces import (
-    Interface,
-    clean_stack,
-    film_stack,
-    mesh_symmetry,
-    padded_stack,
-    published,
-    rough_stack,
-)
-from qtorque.neutrality import neutral
+from qtorque.metal_interfaces import Interface, mesh_symmetry, published
 from qtorque.parallel import Checkpoint, checkpoint_part, map_chunks, sum_in_order
 from qtorque.scattering import chunk_size, require_open_leads, solve_points
-from qtorque.stack import Layer, Stack
+from qtorque.stack import Stack
 from qtorque.units import conductance_per_area
 
 K_TOLERANCE = 0.01
@@ -47,20 +38,25 @@ OPEN_SAMPLE = 8
 """Side of the mesh on which the leads are looked at for open channels before any sum."""
 UNIT = "Ohm^-1 m^-2"
 TABLE_UNIT = 1e15
-"""Ohm^-1 m^-2, of the printed tables."""
+"""Ohm^-1 m^-2, of the printed tables and the figures."""
 SPIN = ("up", "down")
+SCATTERING = ("conductance", "g_mix")
+"""Columns that are not corrected and decide on the mesh."""
+SIGNED = ("gamma", "polarization")
+"""Columns that may be close to zero, where a relative error means nothing."""
 FERMI_LEVEL = 0.0
 """eV, of all metals of the library."""
-_Variable = tuple[tuple[Hashable, ...], Any, str, str]
+Variable = tuple[tuple[Hashable, ...], Any, str, str]
 MESHES_COMPARED = 3
 """The finest and the two before it: two alone agree by accident now and then."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Summed:
-    """Scattering values of one stack on one mesh, and the weight of momenta on a band edge."""
+    """Scattering values of one stack on one mesh, g_mix of the left lead at each k, the weight of k on a band edge."""
 
     parameters: InterfaceParameters
+    mixing: np.ndarray
     shifted_weight: float
 
 
@@ -72,14 +68,43 @@ def on_mesh(
     checkpoint: Checkpoint | None = None,
     progress: str | None = None,
 ) -> Summed:
-    """sum_k w_k of what `qt.interface_parameters` finds, streamed over a mesh: uncorrected, e^2/h per cell."""
+    """sum_k w_k of what `qt.interface_parameters` finds, streamed over a mesh: uncorrected, e^2/h per cell.
+
+    The left lead is normal. A slab with two normal leads may have less symmetry than an interface: what it transmits of
+    a transverse spin is another number at -k on fcc (111).
+
+    Raises
+    ------
+    InputError
+        For a symmetry of the mesh that does not hold, and what `qt.interface_parameters` refuses.
+    """
+    _require_symmetry_of(stack, mesh)
+    return _summed(stack, mesh, comm, checkpoint, progress)
+
+
+def _require_symmetry_of(stack: Stack, mesh: KMesh) -> None:
+    """Refuse a symmetry that what `on_mesh` sums does not have."""
     layered = as_layered(stack)
     chain = layered.chain()
 
-    def one(index) -> tuple[np.ndarray, float]:
+    def at_each_k(points: np.ndarray) -> np.ndarray:
+        s = solve_points(chain, kpoints(points), FERMI_LEVEL, layered.area)
+        own = [transmission(s).values.reshape(len(points), -1), mixing_conductance(s).values]
+        return np.column_stack(own if s.lead_magnetic[1] else [*own, transmitted_mixing_conductance(s).values])
+
+    require_symmetry(mesh, at_each_k)
+
+
+def _summed(stack: Stack, mesh: KMesh, comm, checkpoint: Checkpoint | None, progress: str | None) -> Summed:
+    """`on_mesh` with a symmetry that is known to hold."""
+    layered = as_layered(stack)
+    chain = layered.chain()
+
+    def one(index) -> tuple[np.ndarray, np.ndarray, float]:
         points, weights = mesh.take(index)
         s = solve_points(chain, kpoints(points, weights), FERMI_LEVEL, layered.area)
-        return _values(interface_parameters(s, sharvin_corrected=False)), float(weights @ s.shifted)
+        sums = _values(interface_parameters(s, sharvin_corrected=False))
+        return sums, mixing_conductance(s).values, float(weights @ s.shifted)
 
     # One momentum tells which leads are normal; the sums take the place of its values.
     template = interface_parameters(
@@ -87,8 +112,12 @@ def on_mesh(
     )
     part = checkpoint_part(checkpoint, "interface_parameters", chain, mesh)
     chunks = interleaved_chunks(mesh.size, min(LARGEST_CHUNK, chunk_size(chain)))
-    values, shifted = sum_in_order(map_chunks(one, chunks, comm, part, progress))
-    return Summed(_with_values(template, values, repr(mesh)), shifted)
+    found = map_chunks(one, chunks, comm, part, progress)
+    mixing = np.empty(mesh.size, dtype=complex)
+    for chunk, (_, at_k, _) in zip(chunks, found, strict=True):
+        mixing[chunk] = at_k
+    values, shifted = sum_in_order([(sums, weight) for sums, _, weight in found])
+    return Summed(_with_values(template, values, repr(mesh)), mixing, shifted)
 
 
 def _values(p: InterfaceParameters) -> np.ndarray:
@@ -116,7 +145,7 @@ def columns(p: InterfaceParameters) -> xr.Dataset:
     """What a row of the table holds, in SI, of the scattering values of an interface; up before down."""
     bare = without_sharvin_resistance(p)
     spins = ("spin",)
-    found: dict[str, _Variable] = {
+    found: dict[str, Variable] = {
         "sharvin_normal": (
             (), conductance_per_area(p.sharvin("left")[0], p.area), UNIT,
             "Sharvin conductance of the normal metal, per spin",
@@ -140,10 +169,10 @@ def columns(p: InterfaceParameters) -> xr.Dataset:
         "gamma": ((), bare.gamma, "1", "gamma of r_up,down = 2 AR* (1 -+ gamma) without contact resistance"),
         "polarization": ((), p.polarization, "1", "(G_up - G_down)/(G_up + G_down)"),
     }  # fmt: skip
-    return _dataset(found)
+    return dataset_of(found)
 
 
-def _dataset(variables: Mapping[str, _Variable], **coordinates: Any) -> xr.Dataset:
+def dataset_of(variables: Mapping[str, Variable], **coordinates: Any) -> xr.Dataset:
     """Of name -> (dims, values, unit, long name)."""
     if any("spin" in dims for dims, *_ in variables.values()):
         coordinates["spin"] = (
@@ -155,17 +184,36 @@ def _dataset(variables: Mapping[str, _Variable], **coordinates: Any) -> xr.Datas
     return xr.Dataset(described, coordinates)
 
 
-def _differences(finest: xr.Dataset, before: Sequence[xr.Dataset]) -> xr.Dataset:
-    """`..._k_error`: the largest difference of every variable to the coarser meshes, of a complex one part by part."""
-    found: dict[str, _Variable] = {}
+def differences(finest: xr.Dataset, before: Sequence[xr.Dataset]) -> xr.Dataset:
+    """`..._k_error`: the largest difference of every variable to the coarser meshes.
+
+    Of a complex variable it is that of the modulus, for both parts: a part may agree by accident.
+    """
+    found: dict[str, Variable] = {}
     for name, x in finest.items():
-        apart = np.array([x.values - other[name].values for other in before])
-        error = np.abs(apart.real).max(axis=0)
-        if np.iscomplexobj(apart):
-            error = error + 1j * np.abs(apart.imag).max(axis=0)
+        error = np.abs([x.values - other[name].values for other in before]).max(axis=0)
+        error = error * (1 + 1j) if np.iscomplexobj(x) else error
         text = f"{x.attrs['long_name']}: error of the sum over k"
         found[f"{name}_k_error"] = (x.dims, error, x.attrs["units"], text)
-    return _dataset(found)
+    return dataset_of(found)
+
+
+def _with_errors(finest: xr.Dataset, before: Sequence[xr.Dataset]) -> xr.Dataset:
+    """The columns of a row and their `..._k_error`, none relatively smaller than the largest of its group.
+
+    One group are the scattering values, another all columns: the correction amplifies errors. Numbers that may vanish
+    (gamma, polarization, imaginary parts) have a size but no say in what is the largest.
+    """
+    whole = xr.merge([finest, differences(finest, before)])
+    scattering = relative_error(whole, SCATTERING)
+    largest = relative_error(whole, [str(name) for name in finest if name not in SIGNED])
+    for name, x in finest.items():
+        own, relative = whole[f"{name}_k_error"].values, scattering if name in SCATTERING else largest
+        error = np.maximum(own.real, relative * np.abs(x.values.real))
+        if np.iscomplexobj(own):
+            error = error + 1j * np.maximum(own.imag, relative * np.abs(x.values.imag))
+        whole[f"{name}_k_error"].values = error
+    return whole
 
 
 def mesh_sizes(coarsest: int, finest: int) -> list[int]:
@@ -200,6 +248,8 @@ class Converged:
         Whether the errors are within the tolerances.
     shifted_weight
         Of momenta on a band edge.
+    zone_mesh, zone_mixing
+        The third mesh, which is always solved, and g_mix at each of its momenta, e^2/h per cell.
     """
 
     parameters: InterfaceParameters
@@ -207,6 +257,8 @@ class Converged:
     mesh: KMesh
     converged: bool
     shifted_weight: float
+    zone_mesh: KMesh
+    zone_mixing: np.ndarray
 
 
 def converged_interface(
@@ -237,36 +289,62 @@ def converged_interface(
     Raises
     ------
     InputError
-        For tolerances that are not positive, fewer than three meshes, leads without open channels, what
-        `qt.interface_parameters` refuses.
+        For tolerances that are not positive, fewer than three meshes or sizes that do not ascend, leads without open
+        channels, what `qt.interface_parameters` refuses.
     """
     for name, value in (("tolerance", tolerance), ("imaginary_tolerance", imaginary_tolerance)):
         if not value > 0:
             raise InputError(f"{name}={value!r}; give a positive number")
     if len(sizes) < MESHES_COMPARED:
         raise InputError(f"sizes={list(sizes)!r}: an error estimate takes {MESHES_COMPARED} meshes or more")
+    if list(sizes) != sorted(set(sizes)):
+        raise InputError(f"sizes={list(sizes)!r}: meshes that do not grow have no error; give ascending sizes")
     symmetry = mesh_symmetry(stack)
-    require_open_leads(as_layered(stack).chain(), kmesh(OPEN_SAMPLE), FERMI_LEVEL)
+    require_metals(stack)
+    _require_symmetry_of(stack, kmesh(sizes[0], symmetry=symmetry))
     found: list[xr.Dataset] = []
     for n in sizes:
         mesh = kmesh(n, symmetry=symmetry)
-        last = on_mesh(stack, mesh, comm=comm, checkpoint=checkpoint, progress=progress and f"{progress} {n} x {n}")
+        last = _summed(stack, mesh, comm, checkpoint, progress and f"{progress} {n} x {n}")
         found.append(columns(last.parameters))
+        if len(found) == MESHES_COMPARED:
+            zone_mesh, zone_mixing = mesh, last.mixing
         if len(found) < MESHES_COMPARED:
             continue
-        whole = xr.merge([found[-1], _differences(found[-1], found[-MESHES_COMPARED:-1])])
-        relative, imaginary = row_error(whole)
+        before = found[-MESHES_COMPARED:-1]
+        relative, imaginary = _own_error(found[-1], before)
         # What is not a number does not agree.
         if agree := relative <= tolerance and imaginary <= imaginary_tolerance:
             break
-    return Converged(last.parameters, whole, mesh, agree, last.shifted_weight)
+    whole = _with_errors(found[-1], before)
+    return Converged(last.parameters, whole, mesh, agree, last.shifted_weight, zone_mesh, zone_mixing)
 
 
-def row_error(d: xr.Dataset) -> tuple[float, float]:
-    """Of one row: the largest relative error of G_up, G_dn and Re g_mix, and the error of Im g_mix in Ohm^-1 m^-2."""
-    real = np.append(d["conductance"].values, d["g_mix"].values.real)
-    errors = np.append(d["conductance_k_error"].values, d["g_mix_k_error"].values.real)
-    return float((errors / np.abs(real)).max()), float(d["g_mix_k_error"].values.imag)
+def require_metals(stack: Stack) -> None:
+    """Refuse a stack of which a lead has no open channel at the Fermi level, before any sum.
+
+    Raises
+    ------
+    InputError
+        For such a stack, as of an insulator.
+    """
+    require_open_leads(as_layered(stack).chain(), kmesh(OPEN_SAMPLE), FERMI_LEVEL)
+
+
+def _own_error(finest: xr.Dataset, before: Sequence[xr.Dataset]) -> tuple[float, float]:
+    """Differences to coarser meshes: the largest relative one of G_up, G_dn, Re g_mix; that of Im g_mix."""
+
+    def sampled(d: xr.Dataset) -> np.ndarray:
+        return np.append(d["conductance"].values, d["g_mix"].values.real)
+
+    relative = max(float(np.max(np.abs(sampled(d) / sampled(finest) - 1))) for d in before)
+    imaginary = max(abs(float((finest["g_mix"] - d["g_mix"]).values.imag)) for d in before)
+    return relative, imaginary
+
+
+def relative_error(d: xr.Dataset, names: Sequence[str]) -> float:
+    """The largest relative `..._k_error` of some columns of one row, of the real part of a complex one."""
+    return max(float(np.max(d[f"{n}_k_error"].values.real / np.abs(d[n].values.real))) for n in names)
 
 
 def row(interface: Interface, found: Converged) -> xr.Dataset:
@@ -281,7 +359,7 @@ def row(interface: Interface, found: Converged) -> xr.Dataset:
 
     trust = [read_parameters(name, interface.file).trust for name in (interface.normal, interface.magnet)]
     both, bound = np.array([bounds("G_up"), bounds("G_dn")]), ("bound",)
-    further: dict[str, _Variable] = {
+    further: dict[str, Variable] = {
         "mesh": ((), found.mesh.n1, "1", "points a side of the mesh"),
         "momenta": ((), found.mesh.size, "1", "momenta of the mesh after symmetry"),
         "converged": ((), int(found.converged), "1", "1 if the errors of the sum over k are within the tolerances"),
@@ -293,157 +371,8 @@ def row(interface: Interface, found: Converged) -> xr.Dataset:
         "published_g_mix_real": (bound, bounds("g_mix_re"), UNIT, "published range: real part of g_mix"),
         "published_g_mix_imag_size": (bound, bounds("g_mix_im"), UNIT, "published range: size of the imaginary part"),
         "published_source": ((), entry.get("source", ""), "1", "source of the published range"),
-        "published_trust": ((), entry.get("trust", ""), "1", "trust in the published range"),
     }
-    return xr.merge([found.columns, _dataset(further)])
-
-
-def film_columns(
-    interface: Interface,
-    layers: Sequence[int],
-    *,
-    size: int,
-    comm=None,
-    checkpoint: Checkpoint | None = None,
-    progress: str | None = None,
-) -> xr.Dataset:
-    """Reflected and transmitted mixing conductance of films N | F (layers) | N: dims (layers,).
-
-    On meshes of `size` and 2/3 of it points a side, the difference of which is the error.
-    """
-
-    def observed(stack: Stack, n: int, label: str | None) -> xr.Dataset:
-        mesh = kmesh(n, symmetry=mesh_symmetry(stack))
-        p = on_mesh(stack, mesh, comm=comm, checkpoint=checkpoint, progress=label).parameters
-        return _dataset(
-            {
-                "film_g_mix": ((), p.mixing_conductance_per_area, UNIT, "spin-mixing conductance of a film"),
-                "film_t_mix": ((), p.mixing_transmitted_per_area, UNIT, "transmitted mixing conductance of a film"),
-            }
-        )
-
-    rows = []
-    for count in layers:
-        stack, label = film_stack(interface, count), progress and f"{progress}, film of {count} layers"
-        coarse, fine = (observed(stack, n, label) for n in (max(1, size * 2 // 3), size))
-        rows.append(xr.merge([fine, _differences(fine, [coarse])]))
-    coordinate = ("layers", list(layers), {"units": "monolayers", "long_name": "thickness of the magnet"})
-    return xr.concat(rows, "layers", combine_attrs="override").assign_coords(layers=coordinate)
-
-
-def zone_columns(
-    stack: Stack, *, size: int, comm=None, checkpoint: Checkpoint | None = None, progress: str | None = None
-) -> xr.Dataset:
-    """g_mix over the in-plane zone: `zone_g_mix` (first, second) in e^2/h per cell on a mesh of `size` points a side.
-
-    `zone_phase` (first) are its phases k.a1, and the same k.a2; `plane` (vector, xy) are a1 and a2 in nm.
-    """
-    mesh, layered = kmesh(size, symmetry=mesh_symmetry(stack)), as_layered(stack)
-    chain = layered.chain()
-
-    def one(index) -> np.ndarray:
-        s = solve_points(chain, kpoints(mesh.take(index)[0]), FERMI_LEVEL, layered.area)
-        return mixing_conductance(s, lead="left").values
-
-    chunks = interleaved_chunks(mesh.size, min(LARGEST_CHUNK, chunk_size(chain)))
-    part = checkpoint_part(checkpoint, "zone_g_mix", chain, mesh)
-    values = np.zeros(mesh.size, dtype=complex)
-    for chunk, found in zip(chunks, map_chunks(one, chunks, comm, part, progress), strict=True):
-        values[chunk] = found
-    phases = 2 * np.pi * (np.arange(size) + mesh.shift) / size
-    plane = stack.left.material.lattice[:2, :2]
-    return _dataset(
-        {
-            "zone_g_mix": (("first", "second"), mesh.unfold(values), "e^2/h per cell", "g_mix at each k"),
-            "zone_phase": (("first",), phases, "rad", "k.a1, and k.a2 along the second axis"),
-            "plane": (("vector", "xy"), plane, "nm", "in-plane lattice vectors a1, a2"),
-        }
-    )
-
-
-def neutral_columns(
-    interface: Interface,
-    mesh: KMesh,
-    *,
-    layers: int,
-    size: int,
-    comm=None,
-    checkpoint: Checkpoint | None = None,
-    progress: str | None = None,
-) -> xr.Dataset:
-    """Conductances with rigid layer shifts that keep `layers` layers of both metals neutral (`qt.neutral`).
-
-    The shifts come from a mesh of `size` points a side, the conductances are on `mesh`.
-    """
-    stack = padded_stack(interface, layers)
-    small = kmesh(size, symmetry=mesh_symmetry(stack))
-    shifted, record = neutral(stack, kmesh=small, comm=comm, checkpoint=checkpoint, progress=progress)
-    found = columns(on_mesh(shifted, mesh, comm=comm, checkpoint=checkpoint, progress=progress).parameters)
-    own = record["shift"].values[[isinstance(m.piece, Layer) for m in stack.monolayers]]
-    text = "rigid shift of the layers, from the normal metal to the magnet"
-    residual = record.attrs["residual"], "electrons per cell", "largest excess that a shifted layer keeps"
-    return _dataset(
-        {
-            "neutral_conductance": (("spin",), found["conductance"].values, UNIT, "conductance with neutral layers"),
-            "neutral_g_mix": ((), found["g_mix"].values, UNIT, "spin-mixing conductance with neutral layers"),
-            "neutral_shift": (("monolayer",), own, "eV", text),
-            "neutral_residual": ((), *residual),
-        }
-    )
-
-
-def rough_columns(
-    interface: Interface,
-    cells: int,
-    *,
-    configurations: int,
-    size: int,
-    seed: int = 1,
-    comm=None,
-    checkpoint: Checkpoint | None = None,
-    progress: str | None = None,
-) -> xr.Dataset:
-    """Mean and standard error of the conductances of rough interfaces (`rough_stack`), on a mesh of `size` a side.
-
-    Beside them the clean interface on the mesh that the supercell's folds, so that both have the same error of the sum.
-    The standard error is that of the configurations at this size of the cell: 2 x 2 sites have hardly two that differ
-    by more than a symmetry, so there it is close to zero and says nothing about a random alloy.
-
-    Raises
-    ------
-    InputError
-        For fewer than two sites a side or two configurations.
-    """
-    if cells < 2 or configurations < 2:
-        raise InputError(
-            f"{cells} x {cells} sites in {configurations} configurations: an alloy needs two sites a side, "
-            "a standard error two configurations"
-        )
-
-    def observed(stack: Stack, n: int, label: str | None) -> xr.Dataset:
-        mesh = kmesh(n, symmetry="inversion")
-        return columns(on_mesh(stack, mesh, comm=comm, checkpoint=checkpoint, progress=label).parameters)
-
-    samples = [
-        observed(
-            rough_stack(interface, cells, configuration=configuration, seed=seed), size,
-            progress and f"{progress}, rough {configuration + 1}",
-        )
-        for configuration in range(configurations)
-    ]  # fmt: skip
-    clean = observed(clean_stack(interface), size * cells, progress)
-    found: dict[str, _Variable] = {}
-    for name in ("conductance", "g_mix"):
-        x = clean[name]
-        values = np.array([sample[name].values for sample in samples])
-        error = values.real.std(axis=0, ddof=1)
-        if np.iscomplexobj(values):
-            error = error + 1j * values.imag.std(axis=0, ddof=1)
-        text = x.attrs["long_name"]
-        found[f"rough_{name}"] = (x.dims, values.mean(axis=0), UNIT, f"{text}, rough: mean")
-        found[f"rough_{name}_error"] = (x.dims, error / configurations**0.5, UNIT, f"{text}, rough: standard error")
-        found[f"rough_{name}_clean"] = (x.dims, x.values, UNIT, f"{text}, clean, on the mesh that the supercell folds")
-    return _dataset(found)
+    return xr.merge([found.columns, dataset_of(further)])
 
 
 def table_of(rows: Sequence[xr.Dataset], interfaces: Sequence[Interface]) -> xr.Dataset:

@@ -7,6 +7,7 @@ import functools
 import importlib.resources
 import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,8 @@ def mesh_symmetry(stack: Stack) -> str | None:
     """The largest `symmetry=` of a `qt.kmesh` for conductances and mixing conductances of a Slater-Koster stack.
 
     "inversion" (k and -k) for in-plane supercells. None with spin-orbit coupling, for unlike facets and for materials
-    that are not from `qt.slater_koster`. Torques need more than that of the layers, see `qt.kmesh`.
+    that are not from `qt.slater_koster`. Torques need more than that of the layers, see `qt.kmesh`. The transmitted
+    mixing conductance of a film has it as the mean of both directions, see `qtorque.magnetic_films`.
     """
     materials = [stack.left.material, *(layer.material for layer in stack.layers), stack.right.material]
     if any(m.spin_orbit_coupled or not m.atoms for m in materials):
@@ -133,7 +135,14 @@ def alloy_sites(cells: int, layer: int, *, configuration: int, seed: int = 1) ->
     """The sites that the magnet holds in alloyed layer 0 (beside the normal metal) or 1 of n x n sites: half of them.
 
     Of an odd number the layer beside a metal has one more of that metal.
+
+    Raises
+    ------
+    InputError
+        For fewer than two sites a side.
     """
+    if cells < 2:
+        raise InputError(f"cells={cells}: one site a layer is no alloy; give two or more a side")
     places = [(i, j) for i in range(cells) for j in range(cells)]
     lots = [site_generator(seed=seed, configuration=configuration, layer=layer, site=p).random() for p in places]
     return {places[i] for i in np.argsort(lots)[: (cells**2 + layer) // 2]}
@@ -162,9 +171,14 @@ def _literature() -> list[dict[str, Any]]:
 
 
 def published(interface: Interface) -> dict[str, Any]:
-    """G_up, G_dn, g_mix_re and g_mix_im (its size) as [lowest, highest] in 1e15 Ohm^-1 m^-2, source and trust.
+    """G_up, G_dn, g_mix_re and g_mix_im (its size) as [lowest, highest] in 1e15 Ohm^-1 m^-2, and their source.
 
-    Empty where nothing is known. The file is qtorque/materials/data/literature_interfaces.toml.
+    Empty where nothing is known, and where a metal is one of the interface's own file. The file of the package is
+    qtorque/materials/data/literature_interfaces.toml.
     """
     names = (interface.normal, interface.magnet, interface.facet)
+    if interface.file is not None:
+        own = tomllib.loads(Path(interface.file).read_text(encoding="utf-8"))["material"]
+        if own.keys() & set(names[:2]):
+            return {}
     return next((e for e in _literature() if (e["normal"], e["magnet"], e["facet"]) == names), {})

@@ -30,8 +30,6 @@ ZONE_POINTS = 241
 """Points a side of a drawn zone."""
 ON_THE_EDGE = 1e-9
 """Relative; a momentum as near to another zone's centre as to its own is drawn."""
-SMALLEST_TRANSMITTED = 1e-3
-"""In 1e15 Ohm^-1 m^-2: below it the sums over k of the films are not resolved, and a logarithmic axis ends."""
 
 
 def interface_conductances(d: xr.Dataset) -> Figure:
@@ -88,7 +86,7 @@ def interface_conductances(d: xr.Dataset) -> Figure:
 def film_mixing(d: xr.Dataset) -> Figure:
     """Reflected and transmitted mixing conductance of magnetic films versus their thickness.
 
-    Open symbols of the transmitted one are below the error of the sum over k.
+    Error bars are those of the sum over k; open symbols of the transmitted one are below it.
 
     Parameters
     ----------
@@ -105,18 +103,23 @@ def film_mixing(d: xr.Dataset) -> Figure:
         at = d.sel(interface=label)
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         style = {"color": colour, "marker": marker, "markersize": 4, "linewidth": 0.8}
-        left.plot(layers, at["film_g_mix"].real / UNIT, label=str(label), **style)
+        bars = {"capsize": 2, "elinewidth": 0.8}
+        reflected, reflected_error = at["film_g_mix"].values.real / UNIT, at["film_g_mix_k_error"].values.real / UNIT
+        left.errorbar(layers, reflected, yerr=reflected_error, label=str(label), **style, **bars)
         left.axhline(float(at["g_mix"].real) / UNIT, color=colour, linestyle="--", linewidth=0.7)
         size = np.abs(at["film_t_mix"].values) / UNIT
-        error = np.abs(at["film_t_mix_k_error"].values) / UNIT
-        right.plot(layers, size, color=colour, linewidth=0.8)
+        # Both parts have the error of the modulus.
+        error = at["film_t_mix_k_error"].values.real / UNIT
+        right.errorbar(layers, size, yerr=error, color=colour, linewidth=0.8, **bars)
         for chosen, face in ((size > error, colour), (size <= error, "white")):
             right.plot(layers[chosen], size[chosen], marker, color=colour, markersize=4, markerfacecolor=face)
     left.plot([], [], color=GREY, linestyle="--", linewidth=0.7, label="semi-infinite magnet")
     left.set_ylabel(rf"Re {MIXING}  {UNIT_TEXT}")
     left.set_title("reflected")
-    right.set_yscale("log")
-    right.set_ylim(bottom=max(right.get_ylim()[0], SMALLEST_TRANSMITTED))
+    right.set_yscale("log", nonpositive="clip")
+    # Every point is on the axis; bars that reach zero leave it.
+    smallest = float(np.abs(d["film_t_mix"].values).min()) / UNIT
+    right.set_ylim(bottom=max(smallest, np.finfo(float).tiny) / 2)
     right.set_ylabel(rf"$|t_{{\uparrow\!\downarrow}}|$  {UNIT_TEXT}")
     right.set_title("transmitted (open: below the error of the sum over k)", fontsize="medium")
     for panel in (left, right):
