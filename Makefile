@@ -18,10 +18,10 @@ export UV_PYTHON := $(PYTHON)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types bench clean
+.PHONY: help setup run test test-all lint types bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY) ## build the virtual environment in ./.venv (once, about two minutes)
 
@@ -29,6 +29,9 @@ run: setup ## the whole chain on two ranks, from a lattice to switching; writes 
 	$(BIN)/mpiexec -n $(RANKS) $(BIN)/python -m mpi4py drivers/pipeline.py $(RUN_OPTIONS)
 
 test: setup ## the test suite
+	$(BIN)/python -m pytest -m "not slow" $(TEST_OPTIONS)
+
+test-all: setup ## with the tests that take more than about ten seconds, or repeat on more ranks what another one shows
 	$(BIN)/python -m pytest $(TEST_OPTIONS)
 
 lint: setup ## ruff

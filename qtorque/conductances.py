@@ -276,6 +276,11 @@ def transmitted_mixing_conductance(
     p, q = s.lead(target), s.lead(source)
     for number in (p, q):
         _require_normal(s, number)
+    if not s.transmitted_mixing_symmetric:
+        raise InputError(
+            f"kmesh: the symmetry of {s.kset!r} is not that of the transmitted mixing conductance, which differs at k "
+            "and -k; give symmetry='trigonal' in place of 'hexagonal', or none"
+        )
     t = _along_magnets(s, s.amplitudes[p, q], p, q)
     values = np.einsum("kab,kab->k", t[:, 0, 0], t[:, 1, 1].conj())
     return _over_k(s.kset, s.energy, values, ("k",), name, long_name)

@@ -13,7 +13,7 @@ Mode bases of separate up and down problems (raw Kwant S blocks) do not have thi
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -90,6 +90,8 @@ class Scattering:
         max |S^dagger S - 1| over the open channels, shape (nk,)
     area
         In-plane cell, nm^2; None for a system without one.
+    transmitted_mixing_symmetric
+        Whether Tr t_up t_dn^dagger has the symmetry of the mesh, as all else has.
     """
 
     energy: float
@@ -105,6 +107,7 @@ class Scattering:
     shifted: np.ndarray
     unitarity_error: np.ndarray
     area: float | None
+    transmitted_mixing_symmetric: bool = True
 
     def __repr__(self) -> str:
         most = self.open_channels.max(axis=(0, 2))
@@ -190,11 +193,13 @@ def solve(
     voltage = finite_number("voltage", voltage, "V")
     chain = stack.chain(angle, voltage)
     require_open_leads(chain, kset, energy)
-    require_symmetry(kset, lambda points: _invariants(solve_points(chain, kpoints(points), energy, None)))
+    symmetric = _require_symmetry(chain, kset, energy)
     if engine == "layered":
         compiled = _compiled(chain)
         if compiled is not None:
-            return _solve_compiled(compiled, kset, energy, stack.area)
+            return replace(
+                _solve_compiled(compiled, kset, energy, stack.area), transmitted_mixing_symmetric=symmetric
+            )
         chunk = chunk_size(chain)
         pieces = []
         for start in range(0, kset.size, chunk):
@@ -205,7 +210,36 @@ def solve(
         pieces = list(solve_wrapped(stack.wrapped(), kset, energy, stack.params(angle, voltage), known))
     else:
         raise InputError(f"engine={engine!r} is unknown; use 'layered' or 'kwant'")
-    return _gather(pieces, energy, kset, ("left", "right"), stack.area, magnetic_leads(chain))
+    found = _gather(pieces, energy, kset, ("left", "right"), stack.area, magnetic_leads(chain))
+    return replace(found, transmitted_mixing_symmetric=symmetric)
+
+
+def _require_symmetry(chain: Chain, kset: KSet, energy: float) -> bool:
+    """Refuse a mesh whose symmetry the scattering does not have; whether Tr t_up t_dn^dagger has it too.
+
+    At k and -k conductances are equal by time reversal, but amplitudes from left to right at one are those from right
+    to left at the other.
+    """
+    seen: list[Scattering] = []
+
+    def invariants(points: np.ndarray) -> np.ndarray:
+        seen.append(solve_points(chain, kpoints(points), energy, None))
+        return _invariants(seen[0])
+
+    require_symmetry(kset, invariants)
+    if not seen or not all(seen[0].lead_spins_equal):
+        return True
+    try:
+        require_symmetry(kset, lambda points: _transmitted_mixing(seen[0]))
+    except InputError:
+        return False
+    return True
+
+
+def _transmitted_mixing(s: Scattering) -> np.ndarray:
+    """Tr t_up t_dn^dagger from left to right, (k, 1)."""
+    t = s.transmission_amplitudes()
+    return np.einsum("kab,kab->k", t[:, 0, 0], t[:, 1, 1].conj())[:, None]
 
 
 def _invariants(s: Scattering) -> np.ndarray:

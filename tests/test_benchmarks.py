@@ -104,6 +104,7 @@ def test_all_runs_every_benchmark_and_refuses_an_unknown_name(load):
     assert "growth" in run.stderr
 
 
+@pytest.mark.slow
 def test_memory_is_measured_and_stands_in_the_table_of_all():
     run = python("all", "memory", "--", "--meshes", 64, "--resolved-meshes", 8)
     assert run.returncode == 0, run.stderr

@@ -312,6 +312,7 @@ def test_without_a_mesh_a_dry_run_says_what_it_would_do(run, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.mpi
 def test_the_driver_gives_the_same_bits_on_two_ranks(run, mpirun, tmp_path):
     assert run(*TINY, "-o", tmp_path / "one").returncode == 0

@@ -119,6 +119,7 @@ def test_every_file_says_what_it_was_made_from(serial):
         assert attributes["ranks"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.mpi
 def test_the_pipeline_does_not_depend_on_the_number_of_ranks(serial, mpirun, tmp_path):
     _, folder = serial

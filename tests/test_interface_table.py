@@ -265,6 +265,7 @@ def test_films_and_meshes_that_do_not_fit_are_refused():
         table.on_mesh(film_stack(CU_CO, 2), qt.kmesh(4, symmetry="hexagonal"))
 
 
+@pytest.mark.slow
 def test_neutral_layers_are_shifted_and_change_the_mixing_conductance_little(monkeypatch):
     mesh = qt.kmesh(8, symmetry="hexagonal")
     records = []
@@ -617,6 +618,7 @@ def test_the_figure_of_films_shows_every_point_and_its_error():
     ]
 
 
+@pytest.mark.slow
 def test_a_table_that_is_stopped_again_and_again_has_the_same_bits(within, tmp_path):
     assert within("interface_table", *TINIEST, "-o", tmp_path / "at_once").returncode == 0
     codes = []
@@ -649,6 +651,7 @@ if comm.rank == 0:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.mpi
 def test_a_row_does_not_depend_on_the_number_of_ranks(mpirun, tmp_path):
     run = mpirun(2, ROWS.format(path=str(tmp_path / "two.nc")))

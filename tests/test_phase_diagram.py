@@ -517,6 +517,7 @@ def test_the_driver_refuses_bad_input_with_one_line_and_nothing_written(within, 
     assert list(tmp_path.iterdir()) == [map_file]
 
 
+@pytest.mark.slow
 @pytest.mark.mpi
 def test_two_ranks_write_the_same_bits_as_one(within, map_file, mpirun, tmp_path):
     more = ["--applied-field=-0.15:0.15:13"]

@@ -63,3 +63,11 @@ def test_the_program_about_diffusion_runs_from_the_lattice_to_the_critical_volta
     # Electrons from the fixed to the free magnet turn it parallel: the resistance rises with the angle, V > 0 switches.
     assert np.all(np.diff(known["R"]) > 0)
     assert llg.critical_voltage(free, tmap, "antiparallel").voltage > 0
+
+
+def test_three_lines_give_the_mixing_conductance_of_copper_and_cobalt():
+    programs = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    program = next(text for text in programs if "slater_koster(" in text)
+    known = {"qt": qt}
+    exec(program, known)
+    assert complex(qt.per_area(known["g"], known["interface"])) == pytest.approx(5.04e14 - 9e12j, abs=5e12)

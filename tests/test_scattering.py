@@ -1054,3 +1054,19 @@ def test_a_finalised_system_finds_a_magnet_that_is_a_lead(m):
     expected = 1 - r_up * np.conj(r_down)
     assert abs(expected.imag) > 0.01
     assert g == pytest.approx(expected, abs=1e-9)
+
+
+def test_transmitted_mixing_is_refused_on_a_mesh_whose_symmetry_it_does_not_have():
+    # Layers of fcc (111): k and -k are equal for conductances, by time reversal, but not for Tr t_up t_dn^dagger.
+    Cu, Co = (qt.slater_koster(name, facet="111") for name in ("Cu", "Co"))
+    film = qt.Stack(left=qt.Lead(Cu), layers=[qt.Layer(Co)], right=qt.Lead(Cu))
+    whole, threefold, sixfold = (qt.solve(film, kmesh=mesh) for mesh in (
+        qt.kpoints(np.stack(np.meshgrid(*2 * [2 * np.pi * np.arange(6) / 6]), axis=-1).reshape(-1, 2)),
+        qt.kmesh(6, symmetry="trigonal"), qt.kmesh(6, symmetry="hexagonal"),
+    ))  # fmt: skip
+    t = [complex(qt.k_average(qt.transmitted_mixing_conductance(s))) for s in (whole, threefold)]
+    assert t[1] == pytest.approx(t[0], abs=1e-9)
+    g = [complex(qt.k_average(qt.mixing_conductance(s))) for s in (whole, threefold, sixfold)]
+    assert g[1:] == pytest.approx(g[:1] * 2, abs=1e-9)
+    with pytest.raises(InputError, match="trigonal"):
+        qt.transmitted_mixing_conductance(sixfold)

@@ -307,6 +307,7 @@ def test_turned_magnets_share_their_solved_halves():
     assert len(cuts._known) == 2 * system.layers
 
 
+@pytest.mark.slow
 def test_the_first_compilation_is_announced_and_a_second_call_is_not(tmp_path, monkeypatch, capfd):
     import subprocess
     import sys

@@ -389,6 +389,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.mpi
 def test_spectra_and_rectified_voltages_do_not_depend_on_the_number_of_ranks(mpirun, tmp_path):
     assert CHUNK_TRAJECTORIES < 130

@@ -60,6 +60,7 @@ def test_the_share_that_switched_follows_fokker_planck_at_twenty_times():
     np.testing.assert_allclose(r["switched"][0], exact["switched"], atol=SHARE_ERROR)
 
 
+@pytest.mark.slow
 def test_first_passages_extrapolated_in_the_root_of_the_step_follow_fokker_planck():
     """Over a low barrier, where magnets creep across the equator and many steps end near it."""
     lowered = -7 * BOLTZMANN * TEMPERATURE / VOLUME
@@ -309,6 +310,7 @@ def test_squares_of_many_long_passages_do_not_overflow():
     assert variance == pytest.approx(1, abs=1e14 * np.finfo(float).eps)
 
 
+@pytest.mark.slow
 @pytest.mark.mpi
 def test_on_two_ranks_the_results_have_the_same_bits(mpirun, tmp_path):
     script = f"""

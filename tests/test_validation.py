@@ -561,6 +561,7 @@ def test_the_mean_over_the_phase_is_that_of_concatenated_amplitudes(amplitudes, 
     assert (G[5], *spin[5]) == pytest.approx((0, 0, 0, 0), abs=ROUNDING)
 
 
+@pytest.mark.slow
 def test_quantum_transport_averaged_over_the_thickness_is_the_incoherent_sum_at_every_momentum():
     # The first momentum is closed for the minority.
     k = qt.kpoints([[0.4, 1.6], [0.9, 1.1], [0.3, 0.8]])

@@ -454,6 +454,7 @@ def test_a_spin_that_hardly_passes_counts_all_the_same():
     np.testing.assert_allclose(found, predictions(circuit([s, s]), [math.pi - 0.01]), rtol=HARDLY)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(small_run, system, within, tmp_path):
     _, d, _ = small_run
     arguments = ["valve_torque", system, *TINY, "-o", tmp_path / "x"]
