@@ -262,7 +262,7 @@ def transmitted_mixing_conductance(
     ------
     InputError
         If a lead is magnetic or has spin-orbit coupling: its two spins share no channels, and the product of
-        amplitudes means nothing.
+        amplitudes means nothing. For a mesh with a symmetry that it has not.
     """
     name, long_name = "transmitted_mixing_conductance", "transmitted spin-mixing conductance"
     if not isinstance(system, Scattering):
@@ -278,8 +278,8 @@ def transmitted_mixing_conductance(
         _require_normal(s, number)
     if not s.transmitted_mixing_symmetric:
         raise InputError(
-            f"kmesh: the symmetry of {s.kset!r} is not that of the transmitted mixing conductance, which differs at k "
-            "and -k; give symmetry='trigonal' in place of 'hexagonal', or none"
+            f"kmesh: the transmitted mixing conductance has not the symmetry of {s.kset!r}, it differs at k and -k; "
+            "give a mesh without (layers of fcc (111): symmetry='trigonal')"
         )
     t = _along_magnets(s, s.amplitudes[p, q], p, q)
     values = np.einsum("kab,kab->k", t[:, 0, 0], t[:, 1, 1].conj())

@@ -70,7 +70,7 @@ def interface_parameters(
     ------
     InputError
         For leads that are both magnetic, magnets of several directions, transmission that flips spins, a system without
-        an in-plane cell.
+        an in-plane cell; for a slab on a mesh whose symmetry the transmitted mixing conductance has not.
 
     Notes
     -----

@@ -101,8 +101,9 @@ def _at(chains: Sequence[Chain], k: np.ndarray, energy: float) -> np.ndarray:
         failed = ~(lost < LARGEST_UNITARITY_ERROR)
         if failed.any():
             values[failed], lost = _solved(chains, k[failed], energy + BAND_EDGE_SHIFT)
-            if not np.all(np.isfinite(lost)):
-                raise no_solution(energy, k[failed][np.argmin(np.isfinite(lost))])
+            solved = lost < LARGEST_UNITARITY_ERROR
+            if not np.all(solved):
+                raise no_solution(energy, k[failed][np.argmin(solved)])
     return values
 
 

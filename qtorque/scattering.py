@@ -237,9 +237,9 @@ def _require_symmetry(chain: Chain, kset: KSet, energy: float) -> bool:
 
 
 def _transmitted_mixing(s: Scattering) -> np.ndarray:
-    """Tr t_up t_dn^dagger from left to right, (k, 1)."""
+    """Tr t t^dagger from left to right between all blocks of spin, (k, 16): those of any axis are sums of these."""
     t = s.transmission_amplitudes()
-    return np.einsum("kab,kab->k", t[:, 0, 0], t[:, 1, 1].conj())[:, None]
+    return np.einsum("kstab,kuvab->kstuv", t, t.conj(), optimize=True).reshape(len(t), -1)
 
 
 def _invariants(s: Scattering) -> np.ndarray:

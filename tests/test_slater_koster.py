@@ -711,6 +711,7 @@ def test_hoppings_changed_by_hand_are_kept_or_refused():
         ("geometric", "is no rule"),
         (lambda a, b: float("nan"), "one finite number"),
         (lambda a, b: None, "one finite number"),
+        (lambda a, b: (a * b / 0.0), "fails for"),
         (lambda a, b: a, "not depend on the order"),
     ],
 )

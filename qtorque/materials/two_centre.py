@@ -117,7 +117,12 @@ def require_mean(mean: Mean) -> None:
             "integrals in eV"
         )
     for a, b in SAMPLE_INTEGRALS:
-        there, back = mean(a, b), mean(b, a)
+        try:
+            there, back = mean(a, b), mean(b, a)
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise InputError(
+                f"unlike_hopping fails for {a:g} and {b:g} eV ({error}); let it take integrals of either sign"
+            ) from None
         for value in (there, back):
             if not isinstance(value, numbers.Real) or not math.isfinite(value):
                 raise InputError(f"unlike_hopping gives {value!r} of {a:g} and {b:g} eV; let it give one finite number")
