@@ -160,6 +160,7 @@ def reserve(side):
     return memory.peak(), 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.mpi
 @pytest.mark.kwant
 def test_growth_runs_at_a_small_size():

@@ -294,6 +294,7 @@ def test_without_a_mesh_an_interrupted_thickness_continues_to_the_same_bits(coup
     xr.testing.assert_identical(continued, work())
 
 
+@pytest.mark.slow
 @pytest.mark.mpi
 def test_without_a_mesh_the_driver_gives_the_same_bits_on_two_ranks(run, mpirun, tmp_path):
     assert run(*REFINED_RUN, "-o", tmp_path / "one").returncode == 0

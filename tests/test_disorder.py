@@ -278,6 +278,7 @@ def test_the_driver_puts_the_clean_interface_beside_them(averaged):
     assert d.attrs["cell_area_units"] == "nm^2"
 
 
+@pytest.mark.slow
 @pytest.mark.mpi
 def test_two_ranks_write_the_same_bits(averaged, mpirun, tmp_path):
     run = mpirun(2, [DRIVER, SYSTEM, *TINY, "-o", tmp_path / "x"])

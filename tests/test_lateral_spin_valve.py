@@ -178,6 +178,7 @@ def test_the_driver_writes_resistances_in_ohm_and_the_spin_current(functions, T,
     assert "along z" in d["spin_current"].attrs["long_name"]
 
 
+@pytest.mark.slow
 @pytest.mark.mpi
 def test_two_ranks_write_the_same_bits(driven, mpirun, tmp_path):
     run = mpirun(2, [DRIVER, SYSTEM, *TINY, "-o", tmp_path / "x"])

@@ -315,6 +315,7 @@ def test_without_a_mesh_the_drivers_print_and_keep_the_errors_of_the_sums(within
     assert known["tolerance"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.mpi
 @pytest.mark.parametrize("name", REFINED)
 def test_without_a_mesh_two_ranks_give_the_same_bits(within, mpirun, name, tmp_path):

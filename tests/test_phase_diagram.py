@@ -547,6 +547,7 @@ def test_figures_name_every_state_and_both_axes(film):
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["0, up", "0, down"]
 
 
+@pytest.mark.slow
 @pytest.mark.mpi
 def test_the_benchmark_runs_at_a_small_size():
     command = [sys.executable, ROOT / "benchmarks" / "phase_diagram.py", "--points", "3", "--duration", "4e-9"]

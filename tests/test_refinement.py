@@ -449,6 +449,7 @@ if comm is None or comm.rank == 0:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.mpi
 def test_refined_sums_do_not_depend_on_the_number_of_ranks(mpirun, tmp_path):
     script = tmp_path / "ranked.py"

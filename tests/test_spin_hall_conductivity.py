@@ -428,6 +428,7 @@ for how in ({{"mesh": 15}}, {{"tolerance": 0.3}}):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.mpi
 def test_two_ranks_find_the_same_bits_as_one(mpirun):
     run = mpirun(2, RANKS.format(tests=str(Path(__file__).parent)))
