@@ -11,6 +11,8 @@ import pytest
 import qtorque as qt
 from qtorque.__main__ import main
 from qtorque.bloch import as_layered
+from qtorque.channels import OPEN_CHANNEL
+from qtorque.green import Phases, Sweeps
 from qtorque.materials import (
     ANGULAR_MOMENTUM,
     hoppings_between,
@@ -711,7 +713,7 @@ def test_hoppings_changed_by_hand_are_kept_or_refused():
         ("geometric", "is no rule"),
         (lambda a, b: float("nan"), "one finite number"),
         (lambda a, b: None, "one finite number"),
-        (lambda a, b: (a * b / 0.0), "fails for"),
+        (lambda a, b: a * b / 0.0, "fails for"),
         (lambda a, b: a, "not depend on the order"),
     ],
 )
@@ -770,3 +772,15 @@ def test_the_library_is_listed_from_the_command_line(capsys):
     assert "fit rms near fermi level eV: 0.032" in capsys.readouterr().out
     assert main(["materials", "Unobtainium"]) == 2
     assert "unknown" in capsys.readouterr().err
+
+
+def test_an_ill_conditioned_hopping_between_cells_makes_no_channel_of_rounding():
+    # Chromium (001): the smallest singular value of V is 1e-8 of the largest here, and no band is near E = 0.
+    Cr = metal("Cr", "001")
+    k = 2 * np.pi * (np.array([[25, 31]]) + 0.5) / 96
+    chain = as_layered(qt.Stack(left=qt.Lead(Cr), right=qt.Lead(Cr))).chain()
+    sweeps = Sweeps(chain, Phases(k), np.zeros((1, 1)))
+    for lead in range(2):
+        sigma = sweeps.self_energy(lead).data[0, 0, 0]
+        gamma = 1j * (sigma - sigma.conj().T)
+        assert np.abs(np.linalg.eigvalsh(gamma)).max() < 1e-2 * OPEN_CHANNEL * np.abs(sigma).max()
